@@ -1,0 +1,170 @@
+"""`make book`: run what is out of date, build the site, end with the verdicts and the path to open."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+
+from book.tools import BUILD, ROOT, BookError
+from book.tools import plan as planning
+from book.tools.notebooks import papers, select, sync
+from book.tools.run_one import folder
+from shared import data
+from shared.claims import VERDICTS
+from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts
+from shared.scales import resolve_scale, resolve_seeds
+
+
+@contextlib.contextmanager
+def only_one():
+    """Hold the book's lock; a second `make book` says so and leaves. A killed one gives the lock back by dying."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BookError("Another `make book` is at work in this checkout: wait for it to end.") from None
+        yield
+
+
+def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
+    """Run the stale papers through Snakemake, showing progress; the failures (slug, cell, error, log)."""
+    for slug in stale:
+        (folder(scale, slug) / f"{slug}.failure.json").unlink(missing_ok=True)
+    for leftover in (BUILD / "work" / scale).glob("*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    log = BUILD / "runs" / scale / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(BUILD / "engine"), "--cores", str(cores), "--resources", "gpu=1"),
+        *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all"),
+        *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
+    ]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    with log.open("w") as out:
+        engine = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            watch(engine, scale, stale, cores)
+        except KeyboardInterrupt:
+            engine.terminate()
+            engine.wait()
+            raise BookError("Interrupted: what was finished is kept, the next `make book` goes on from there.") from None
+    failures = []
+    for slug in stale:
+        problem = folder(scale, slug) / f"{slug}.failure.json"
+        if problem.exists():
+            failures.append(json.loads(problem.read_text(encoding="utf-8")))
+        elif not planning.is_fresh(scale, slug):
+            failures.append({"slug": slug, "cell": None, "error": "it never ran", "log": str(log)})
+    if engine.returncode and not failures:
+        raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")
+    return failures
+
+
+def watch(engine: subprocess.Popen, scale: str, stale: list[str], cores: int) -> None:
+    """Print a line whenever a run starts or ends, and every half minute: done, running, time left."""
+    costs = {slug: planning.seconds(slug) if scale == "small" else 15.0 for slug in stale}
+    begun: dict[str, float] = {}
+    shown, printed = None, 0.0
+    while True:
+        over = engine.poll() is not None
+        done, running = [], []
+        for slug in stale:
+            failed = (folder(scale, slug) / f"{slug}.failure.json").exists()
+            if failed or all(path.exists() for path in planning.outputs(scale, slug)):
+                done.append(slug + (" (failed)" if failed else ""))
+            elif (BUILD / "work" / scale / slug).exists():
+                running.append(slug)
+                begun.setdefault(slug, time.monotonic())
+        state = (tuple(done), tuple(running))
+        if state != shown or time.monotonic() - printed > 30:
+            now = time.monotonic()
+            left = {slug: costs[slug] - (now - begun.get(slug, now)) for slug in stale if slug not in state[0]}
+            left = {slug: max(value, 2.0) for slug, value in left.items() if f"{slug} (failed)" not in done}
+            rest = max(sum(left.values()) / cores, max(left.values(), default=0.0))
+            now_running = f"; running: {', '.join(running)}" if running else ""
+            tail = f"; about {rest:.0f} s left" if left and not over else ""
+            print(f"  {len(done)} of {len(stale)} done{now_running}{tail}", flush=True)
+            shown, printed = state, now
+        if over:
+            return
+        time.sleep(0.3)
+
+
+def summary(scale: str, slugs: list[str]) -> str:
+    """Table of verdicts, and every claim with its effect."""
+    lines = []
+    for slug in slugs:
+        info, record = describe(slug), read_record(planning.outputs(scale, slug)[1])
+        outcomes = verdicts(info, record)
+        counts = Counter(outcome.verdict for outcome in outcomes.values())
+        tally = ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
+        lines.append(f"\n{slug} ({info['fidelity']}, {record['provenance']['seconds']:.0f} s): {tally}")
+        for claim in info["claims"]:
+            outcome = outcomes[claim["id"]]
+            lines.append(f"  {claim['id']:<34} {effect_text(claim, outcome):<34} {verdict_text(claim, outcome)}")
+    return "\n".join(lines)
+
+
+def make(names: str = "", scale: str | None = None, seeds=None, cores: int | None = None, site: bool = True) -> int:
+    """Run and build. Returns the exit code: 1 where a notebook failed."""
+    start = time.monotonic()
+    scale, slugs, cores = resolve_scale(scale), select(names), cores or os.cpu_count() or 1
+    if seeds is not None:
+        os.environ.pop("BOOK_SEEDS", None)
+    with only_one():
+        data.verify()
+        for path in sync(list(papers())):
+            print(f"  synced {path.relative_to(ROOT)}")
+        stale = planning.plan(scale, slugs, seeds)
+        failures = []
+        if stale:
+            print(f"{len(slugs) - len(stale)} of {len(slugs)} papers are up to date at {scale}; running {', '.join(stale)}.")
+            failures = schedule(scale, stale, cores)
+        if failures:
+            print("\nThese notebooks failed; the others are done and kept. No site was built.", file=sys.stderr)
+            for failure in failures:
+                where = f"cell {failure['cell']}: " if failure["cell"] else ""
+                print(f"  {failure['slug']}: {where}{failure['error']}\n    log: {failure['log']}", file=sys.stderr)
+            return 1
+        page = None
+        if site:
+            from book.tools.site import build
+
+            page = build(scale, slugs)
+        print(summary(scale, slugs))
+    if page:
+        print(f"\nOpen {page}")
+    print(f"Done in {time.monotonic() - start:.1f} s.")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--papers", default="")
+    parser.add_argument("--scale", default="")
+    parser.add_argument("--seeds", default="")
+    parser.add_argument("--cores", type=int)
+    parser.add_argument("--no-site", action="store_true")
+    args = parser.parse_args()
+    try:
+        if args.seeds:
+            os.environ["BOOK_SEEDS"] = args.seeds
+        seeds = resolve_seeds(None, 1) if args.seeds else None
+        return make(args.papers, args.scale or None, seeds, args.cores, site=not args.no_site)
+    except (BookError, RecordError, data.DataError, ValueError, TypeError) as error:
+        print(f"make book: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Content keys: what a run's numbers depend on, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+import jupytext
+
+from book.tools import ROOT
+from book.tools.notebooks import source
+from shared.data import catalog
+from shared.paper import describe
+from shared.scales import resolve_seeds
+
+# These show and judge numbers but make none: a change in them leaves every record fresh.
+SILENT = {"shared", "shared.paper", "shared.claims", "shared.plots", "shared.runtime"}
+
+
+def canonical(code: str) -> str:
+    """Code without comments, layout and docstrings: its syntax tree, written the same on every Python version."""
+    return repr(_tree(ast.parse(code)))
+
+
+def _tree(node):
+    if isinstance(node, ast.AST):
+        body = getattr(node, "body", None)
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = body[1:]
+        # Empty fields are left out: newer Pythons add fields (type_params) that older trees lack.
+        fields = [(name, _tree(value)) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")]
+        return (type(node).__name__, *[(name, value) for name, value in fields if value not in (None, [])])
+    if isinstance(node, list):
+        return [_tree(item) for item in node]
+    return node
+
+
+def imported(code: str) -> set[str]:
+    """Modules of `shared` that the code imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if module_path(name)}
+
+
+def module_path(name: str) -> Path | None:
+    """File of a module of `shared`, None for anything else."""
+    if name.split(".")[0] != "shared":
+        return None
+    path = ROOT.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def closure(code: str, data: list[str]) -> dict[str, str]:
+    """Code of every computing module that the code imports, directly or through others: name -> code."""
+    todo = list(imported(code)) + [f"shared.data.{name}" for name in data]
+    seen: dict[str, str] = {}
+    while todo:
+        name = todo.pop()
+        path = module_path(name)
+        if name in seen or path is None:
+            continue
+        seen[name] = path.read_text(encoding="utf-8")
+        todo += imported(seen[name])
+    return {name: seen[name] for name in sorted(set(seen) - SILENT)}
+
+
+def code_cells(text: str) -> list[str]:
+    """Code cells of a .py, without the set-up and parameters cells (those choose where and what, not how)."""
+    cells = jupytext.reads(text, fmt="py:percent").cells
+    return [
+        c.source for c in cells if c.cell_type == "code" and not {"setup", "parameters"} & set(c.metadata.get("tags", []))
+    ]
+
+
+def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
+    """Hash of all that a run's numbers depend on: code, computing modules, data, scale and seeds."""
+    cells = code_cells(source(slug).read_text(encoding="utf-8"))
+    data = describe(slug)["data"][scale]
+    parts = {
+        "cells": [canonical(cell) for cell in cells],
+        "modules": {name: canonical(code) for name, code in closure("\n".join(cells), data).items()},
+        "data": {name: catalog()[name]["sha256"] for name in sorted(data)},
+        "scale": scale,
+        "seeds": seeds,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def key(slug: str, scale: str, seeds=None) -> dict:
+    """The key of a run: slug, scale, seeds and result_hash."""
+    chosen = resolve_seeds(seeds, describe(slug)["seeds"][scale])
+    return {"slug": slug, "scale": scale, "seeds": chosen, "result_hash": result_hash(slug, scale, chosen)}

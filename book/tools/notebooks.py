@@ -1,0 +1,203 @@
+"""Pairing: the .py is the source, the .ipynb is made from it, byte for byte the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+
+from book.tools import ROOT, BookError
+from shared.paper import describe, write_json  # noqa: F401  (write_json is used by the other tools)
+
+PARTS = {
+    "few_labels": "Learning from few labels",
+    "noisy_labels": "Noisy labels and label errors",
+    "multi_label": "Many labels, partial labels, label proportions",
+    "distillation": "Distilling models and data",
+    "trust": "Knowing what you know",
+    "annotation": "Machines that label",
+    "efficiency": "Few parameters, little compute",
+}
+HEADINGS = (
+    "## The idea",
+    "## The method",
+    "## Sanity check",
+    "## The experiment",
+    "## Paper against measured",
+    "## What differs from the paper",
+    "## Exercises",
+    "## References",
+)
+_MARK = re.compile(r"^# %%.*$", re.M)
+
+
+def papers() -> dict[str, str]:
+    """Slug -> part of every paper, in the order of _toc.yml."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    found = {}
+    for part in toc.get("parts", []):
+        for chapter in part.get("chapters", []):
+            pieces = chapter["file"].split("/")
+            if pieces[0] == "notebooks":
+                found[pieces[2]] = pieces[1]
+    return found
+
+
+def source(slug: str) -> Path:
+    """Path of a paper's .py. Raises BookError naming the papers there are."""
+    known = papers()
+    if slug not in known:
+        raise BookError(f"Unknown paper {slug!r}: choose from {', '.join(known)}, or see `make help` for a new one.")
+    return ROOT / "notebooks" / known[slug] / f"{slug}.py"
+
+
+def select(names: str) -> list[str]:
+    """Slugs named in a string ("elr lp_icp"), all where it is empty."""
+    chosen = names.replace(",", " ").split()
+    for slug in chosen:
+        source(slug)
+    return list(dict.fromkeys(chosen)) or list(papers())
+
+
+def config() -> dict:
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+
+
+def repository() -> tuple[str, str]:
+    """Public URL and branch or tag of the repository: they stand in _config.yml and nowhere else."""
+    entry = config()["repository"]
+    return entry["url"].rstrip("/"), entry["branch"]
+
+
+def colab_url(slug: str, part: str) -> str:
+    url, branch = repository()
+    return f"https://colab.research.google.com/github/{url.split('github.com/')[1]}/blob/{branch}/notebooks/{part}/{slug}.ipynb"
+
+
+# -- generated cells ---------------------------------------------------------------------------------------------
+
+
+def setup_cell(slug: str) -> str:
+    """The set-up cell, the same in every notebook but for the slug."""
+    url, branch = repository()
+    text = (Path(__file__).parent / "setup_cell.txt").read_text(encoding="utf-8")
+    return text.format(source=f"git+{url}@{branch}", tag=branch, slug=slug).strip()
+
+
+def card_cell(slug: str) -> str:
+    """Title and card of a paper, from its yml."""
+    info = describe(slug)
+    links = []
+    if info.get("arxiv"):
+        links.append(f"[arXiv {info['arxiv']}](https://arxiv.org/abs/{info['arxiv']})")
+    if info.get("doi"):
+        links.append(f"[doi {info['doi']}](https://doi.org/{info['doi']})")
+    if info["code"]:
+        licence = f" ({info['code_license']})" if info.get("code_license") else ""
+        links.append(f"[the authors' code]({info['code']}){licence}")
+    else:
+        links.append("no official code found")
+    return "\n".join(
+        [
+            f"# {info['title']}",
+            "",
+            f"{', '.join(info['authors'])}. *{info['venue']}*. {' · '.join(links)} · {{cite}}`{slug}`",
+            "",
+            f"**In one line.** {info['finding']}",
+            "",
+            f"**Part.** {PARTS[info['part']]}. "
+            f"**Fidelity.** {info['fidelity']}: {info['fidelity_note']}",
+            "",
+            f"**The published run.** {info['published_run']} **This notebook.** `small`: {info['cost']['small']} "
+            f"`full`: {info['cost']['full']} [Open in Colab]({colab_url(slug, info['part'])}).",
+        ]
+    )
+
+
+def with_generated_cells(text: str, slug: str) -> str:
+    """The .py with its card and set-up cells made anew. Raises BookError where one is missing."""
+    marks = [*_MARK.finditer(text)]
+    bodies = {"card": "\n".join(f"# {line}".rstrip() for line in card_cell(slug).splitlines()),
+              "setup": setup_cell(slug)}  # fmt: skip
+    for tag, body in bodies.items():
+        places = [i for i, mark in enumerate(marks) if f'"{tag}"' in mark.group()]
+        if len(places) != 1:
+            raise BookError(f'{slug}.py must have exactly one cell tagged "{tag}": copy it from the template.')
+    for i in reversed(range(len(marks))):
+        for tag, body in bodies.items():
+            if f'"{tag}"' in marks[i].group():
+                end = marks[i + 1].start() if i + 1 < len(marks) else len(text)
+                text = text[: marks[i].end()] + f"\n{body}\n\n" + text[end:]
+    return text
+
+
+# -- .py -> .ipynb -----------------------------------------------------------------------------------------------
+
+
+def notebook(text: str) -> nbformat.NotebookNode:
+    """Notebook of a .py text: no outputs, ids by kind and place (so that new prose moves no code cell's id)."""
+    book = jupytext.reads(text, fmt="py:percent")
+    counts = {"code": 0, "markdown": 0, "raw": 0}
+    for cell in book.cells:
+        counts[cell.cell_type] += 1
+        cell["id"] = f"{cell.cell_type}-{counts[cell.cell_type]:02d}"
+        if cell.cell_type == "code":
+            cell.update(execution_count=None, outputs=[])
+    book.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    book.nbformat, book.nbformat_minor = 4, 5
+    book.metadata["book"] = {"digest": digest(book)}
+    return book
+
+
+def digest(book: nbformat.NotebookNode) -> str:
+    """Digest of a notebook's cells: tells a generated file from one that was edited by hand."""
+    cells = [(c.cell_type, c.get("id"), c.source, str(sorted(c.metadata.items()))) for c in book.cells]
+    return hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
+
+
+def ipynb_text(text: str) -> str:
+    return nbformat.writes(notebook(text)) + "\n"
+
+
+def sync(slugs: list[str], check: bool = False) -> list[Path]:
+    """Make generated cells and .ipynb anew where they differ; the paths that did.
+
+    Raises:
+        BookError: an .ipynb was edited by hand, which sync would overwrite.
+    """
+    changed = []
+    for slug in slugs:
+        py = source(slug)
+        if not py.exists():
+            raise BookError(f"{py.relative_to()} is missing, but _toc.yml lists it.")
+        text = py.read_text(encoding="utf-8")
+        new = with_generated_cells(text, slug)
+        ipynb = py.with_suffix(".ipynb")
+        old = ipynb.read_text(encoding="utf-8") if ipynb.exists() else ""
+        made = ipynb_text(new)
+        if old and old != made and not check:
+            try:
+                book = nbformat.reads(old, as_version=4)
+                by_hand = book.metadata.get("book", {}).get("digest") != digest(book)
+            except Exception:  # not a notebook any more: nothing worth keeping
+                by_hand = False
+            if by_hand:
+                raise BookError(
+                    f"{ipynb.relative_to()} was edited, but the .py is the source: move the change there (or "
+                    f"`jupytext --to py:percent {ipynb.name}`), delete the .ipynb and run `make sync`."
+                )
+        for path, before, after in ((py, text, new), (ipynb, old, made)):
+            if before != after:
+                changed.append(path)
+                if not check:
+                    path.write_text(after, encoding="utf-8")
+    return changed

@@ -1,0 +1,304 @@
+"""Generated parts of pages: made from the records of the run that the site is built from, never by hand.
+
+A page of `book/` asks for one by a comment, `<!-- made: NAME -->`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from html import escape
+
+from book.tools import ROOT, BookError
+from book.tools import plan as planning
+from book.tools.notebooks import PARTS, colab_url, papers, repository
+from shared import claims as stats
+from shared.data import catalog
+from shared.paper import RecordError, describe, effect_text, number, paper_text, read_record, verdict_text, verdicts
+
+MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
+SHORT = {
+    stats.HOLDS: "holds",
+    stats.SMALLER: "holds, smaller",
+    stats.FAILS: "does not hold",
+    stats.UNRESOLVED: "unresolved",
+    stats.NOT_TESTABLE: "not testable",
+}
+COLORS = {  # Okabe and Ito; the shape says the same for readers who see none
+    stats.HOLDS: ("#009E73", "o"),
+    stats.SMALLER: ("#56B4E9", "s"),
+    stats.FAILS: ("#D55E00", "X"),
+    stats.UNRESOLVED: ("#4D4D4D", "D"),
+    stats.NOT_TESTABLE: ("#4D4D4D", "."),
+}
+COLUMNS = ("part", "slug", "claim", "kind", "fidelity", "verdict", "effect", "low", "high", "delta", "unit", "seeds",
+           "paper_effect", "seconds")  # fmt: skip
+
+
+def tally(outcomes) -> str:
+    counts = Counter(outcome.verdict for outcome in outcomes.values())
+    return ", ".join(f"{counts[v]} {SHORT[v]}" for v in stats.VERDICTS if counts[v])
+
+
+def rows(records: dict[str, dict]) -> list[dict]:
+    """One row per claim, as in verdicts.csv: pure functions of records and yml files."""
+    table = []
+    for slug, record in records.items():
+        info = describe(slug)
+        outcomes = verdicts(info, record)
+        for claim in info["claims"]:
+            o = outcomes[claim["id"]]
+            figures = [o.effect, o.low, o.high, stats.paper_effect(claim)]
+            effect, low, high, paper = ["" if f is None else f"{f:.6g}" for f in figures]
+            values = (info["part"], slug, claim["id"], claim["kind"], info["fidelity"], o.verdict, effect, low, high,
+                      f"{claim['delta']:g}", claim["unit"], str(len(record["results"]["seeds"])), paper,
+                      f"{record['provenance']['seconds']:.1f}")  # fmt: skip
+            table.append(dict(zip(COLUMNS, values)))
+    return table
+
+
+def csv_text(records: dict[str, dict]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(records))
+    return out.getvalue()
+
+
+def accepted() -> dict[str, dict]:
+    """The accepted records at `small`, in the order of the book; papers without one are left out."""
+    found = {}
+    for slug in papers():
+        path = ROOT / "results" / "small" / f"{slug}.json"
+        if path.exists():
+            found[slug] = read_record(path)
+    return found
+
+
+def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | None = None) -> str:
+    """Markdown table of papers; `link` is a format string of part and slug."""
+    lines = ["| paper | part | fidelity | verdicts on its claims | run | |", "| --- | --- | --- | --- | --- | --- |"]
+    for slug, record in records.items():
+        info = describe(slug)
+        mark = (marks or {}).get(slug, "")
+        lines.append(
+            f"| [{info['title']}]({link.format(part=info['part'], slug=slug)}) ({info['year']}) | {PARTS[info['part']]} "
+            f"| {info['fidelity']} | {tally(verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f} s "
+            f"| [Colab]({colab_url(slug, info['part'])}) |"
+        )
+    return "\n".join(lines)
+
+
+class Context:
+    """What the generated parts of one site are made from.
+
+    Args:
+        scale: scale of the run. slugs: papers in the site. figures: by paper (see `site.figures`).
+    """
+
+    def __init__(self, scale: str, slugs: list[str], figures: dict[str, list[dict]]):
+        self.scale, self.slugs, self.figures = scale, slugs, figures
+        self.infos = {slug: describe(slug) for slug in slugs}
+        self.records = {slug: read_record(planning.outputs(scale, slug)[1]) for slug in slugs}
+        self.outcomes = {slug: verdicts(self.infos[slug], self.records[slug]) for slug in slugs}
+        self.made: dict[str, bytes] = {}
+
+    def fill(self, text: str, page: str) -> str:
+        """The page with its marks replaced."""
+
+        def make(match):
+            maker = getattr(self, "made_" + match.group(1).replace("-", "_"), None)
+            if maker is None:
+                raise BookError(f"{page} asks for {match.group(1)!r}, which nothing makes.")
+            return maker(page)
+
+        return MARK.sub(make, text)
+
+    def run_line(self, slug: str) -> str:
+        """The line under a notebook's title."""
+        info, record = self.infos[slug], self.records[slug]
+        p, results = record["provenance"], record["results"]
+        url, _ = repository()
+        full = ROOT / "results" / "full" / f"{slug}.json"
+        full_text = "`full`: accepted record in the repository" if full.exists() else "`full`: never run"
+        changed = " with changes not yet committed" if p["dirty"] else ""
+        issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
+        return (
+            f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
+            f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}, one thread), "
+            f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
+            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.outcomes[slug])}.\n\n"
+            f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
+            f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue})\n:::"
+        )
+
+    # -- parts of pages ----------------------------------------------------------------------------------------
+
+    def made_papers(self, page: str) -> str:
+        return papers_table(self.records, "../notebooks/{part}/{slug}.ipynb")
+
+    def made_counts(self, page: str) -> str:
+        seeds = sorted({len(record["results"]["seeds"]) for record in self.records.values()})
+        claims = sum(len(o) for o in self.outcomes.values())
+        total = Counter(o.verdict for outcomes in self.outcomes.values() for o in outcomes.values())
+        counts = ", ".join(f"{total[v]} {v}" for v in stats.VERDICTS if total[v])
+        return (
+            f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)} with {claims} claims, each tested on "
+            f"{' to '.join(map(str, seeds[:: max(len(seeds) - 1, 1)]))} seeds: {counts}. "
+            f"All runs together took {sum(r['provenance']['seconds'] for r in self.records.values()):.0f} s of one core."
+        )
+
+    def made_wall(self, page: str) -> str:
+        cards = []
+        for slug in self.slugs:
+            if not self.figures[slug]:
+                continue
+            info, figure = self.infos[slug], self.figures[slug][0]
+            cards.append(
+                f"```{{grid-item-card}} {info['title']}\n:link: ../notebooks/{info['part']}/{slug}\n:link-type: doc\n"
+                f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n{info['finding']}\n```"
+            )
+        return "````{grid} 1 2 2 3\n:gutter: 3\n\n" + "\n\n".join(cards) + "\n````"
+
+    def made_part(self, page: str) -> str:
+        part = page.rsplit("/", 1)[1].removesuffix(".md")
+        mine = {slug: record for slug, record in self.records.items() if self.infos[slug]["part"] == part}
+        items = [
+            f"- [{self.infos[slug]['title']}](../../notebooks/{part}/{slug}.ipynb): {self.infos[slug]['finding']} "
+            f"({tally(self.outcomes[slug])})"
+            for slug in mine
+        ]
+        return "\n".join(items)
+
+    def made_data(self, page: str) -> str:
+        uses: dict[str, list[str]] = {}
+        for slug, info in self.infos.items():
+            for names in info["data"].values():
+                for name in names:
+                    if slug not in uses.setdefault(name, []):
+                        uses[name].append(slug)
+        lines = ["| set | what | licence | from | made by | used by |", "| --- | --- | --- | --- | --- | --- |"]
+        for name, entry in catalog().items():
+            licence = f"[{entry['licence']}]({entry['licence_url']})" if entry.get("licence_url") else entry["licence"]
+            how = f"`{entry['script']}`" if entry["kind"] == "embedded" else f"downloaded at `full` ({entry['bytes'] / 1e6:.0f} MB)"
+            users = ", ".join(f"[{s}](../notebooks/{self.infos[s]['part']}/{s}.ipynb)" for s in uses.get(name, [])) or "-"
+            cells = [f"`{name}`", f"{entry['title']}; {entry['rows']}", licence, entry["source"], how, users]
+            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        return "\n".join(lines)
+
+    def made_claims(self, page: str) -> str:
+        """Every claim as an HTML table that the page's script filters."""
+        self.made["book/verdicts.csv"] = csv_text(self.records).encode()
+        self.made["book/records.json"] = (json.dumps(self.records, indent=1) + "\n").encode()
+        body = []
+        for slug in self.slugs:
+            info = self.infos[slug]
+            for claim in info["claims"]:
+                o = self.outcomes[slug][claim["id"]]
+                delta = "" if claim["kind"] == "exact" else f"; smallest that matters {number(claim['delta'], claim['unit'])}"
+                paper = stats.paper_effect(claim)
+                printed = escape(paper_text(claim))
+                if paper is not None:
+                    printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
+                body.append(
+                    f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
+                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#paper-against-measured">{slug}</a></td>'
+                    f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
+                    f"{info['fidelity']}{delta}</small></td>"
+                    f"<td>{printed}</td><td>{escape(effect_text(claim, o))}</td>"
+                    f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
+                    f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td></tr>"
+                )
+        options = {
+            "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
+            "verdict": [(SHORT[v], SHORT[v]) for v in stats.VERDICTS],
+            "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
+        }
+        selects = " ".join(
+            f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
+            + "".join(f'<option value="{value}">{escape(label)}</option>' for value, label in entries)
+            + "</select></label>"
+            for name, entries in options.items()
+        )
+        return (
+            "```{raw} html\n"
+            f'<div class="book-filter" data-table="claims">{selects} <label>text <input type="search" data-filter="text"></label> '
+            '<span role="status" data-count></span></div>\n'
+            '<div class="book-table"><table id="claims" class="claims"><thead><tr><th>paper</th><th>claim</th>'
+            "<th>printed in the paper</th><th>measured effect</th><th>verdict</th></tr></thead><tbody>\n"
+            + "\n".join(body)
+            + "\n</tbody></table></div>\n```\n\n"
+            "All of it as files: {download}`verdicts.csv`, {download}`records.json`."
+        )
+
+    def made_forest(self, page: str) -> str:
+        png, alt = self._forest()
+        self.made["book/figures/forest.png"] = png
+        return (
+            f"```{{figure}} figures/forest.png\n:name: fig-forest\n:alt: {alt}\n:class: book-forest\n\nEvery claim with an interval, in units of "
+            "its own smallest effect that matters (delta): right of the dashed line at 1 an effect is as large as claimed, "
+            "left of 0 it goes the other way. For equivalence, not worse than and proportions the band from -1 to 1 is what "
+            "counts as the same. Hollow triangles are the paper's own effects where it printed numbers. Beyond +-8 the axis "
+            "is cut, and an arrow shows it.\n```"
+        )
+
+    def _forest(self) -> tuple[bytes, str]:
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        entries = []
+        for slug in self.slugs:
+            for claim in self.infos[slug]["claims"]:
+                o = self.outcomes[slug][claim["id"]]
+                if claim["kind"] != "exact" and o.low is not None:
+                    entries.append((slug, claim, o))
+        limit = 8.0
+        figure = Figure(figsize=(7, 1.3 + 0.27 * max(len(entries), 1)), dpi=160, layout="constrained", facecolor="white")
+        axes = figure.subplots()
+        for row, (_, claim, o) in enumerate(entries):
+            color, marker = COLORS[o.verdict]
+            raw = [stats.in_deltas(claim, v) for v in (o.low, o.effect, o.high)]
+            low, effect, high = [min(max(v, -limit), limit) for v in raw]
+            axes.plot([low, high], [row, row], color=color, linewidth=2, solid_capstyle="butt")
+            axes.plot(effect, row, marker, color=color, markersize=6)
+            for value in (raw[0], raw[2]):
+                if abs(value) > limit:
+                    axes.plot(limit if value > 0 else -limit, row, ">" if value > 0 else "<", color=color, markersize=6, clip_on=False)
+            paper = stats.in_deltas(claim, stats.paper_effect(claim))
+            if paper is not None:
+                axes.plot(min(max(paper, -limit), limit), row, "v", markerfacecolor="white", markeredgecolor="black", markersize=7)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
+        axes.axvspan(-1, 1, color="black", alpha=0.04)
+        axes.set_xlim(-limit - 0.3, limit + 0.3)
+        axes.set_yticks(range(len(entries)), [f"{slug}: {claim['id']}" for slug, claim, _ in entries], fontsize=8)
+        axes.set_ylim(len(entries) - 0.4, -0.6)
+        axes.set_xlabel("effect / smallest effect that matters")
+        axes.grid(axis="x", alpha=0.25)
+        used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
+        handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
+        handles.append(Line2D([], [], color="none", marker="v", markerfacecolor="white", markeredgecolor="black", label="the paper's"))
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", metadata={"Software": None})
+        counts = Counter(o.verdict for *_, o in entries)
+        spoken = ", ".join(f"{counts[v]} {v}" for v in used)
+        return out.getvalue(), f"Forest plot of {len(entries)} claims with intervals, in units of delta ({spoken}); the table below has every number."
+
+
+def stale_marks(records: dict[str, dict]) -> dict[str, str]:
+    """A mark for every accepted record whose source has changed since."""
+    from book.tools.keys import result_hash
+
+    marks = {}
+    for slug, record in records.items():
+        try:
+            fresh = record["provenance"]["result_hash"] == result_hash(slug, "small", record["results"]["seeds"])
+        except (RecordError, ValueError, OSError):
+            fresh = False
+        if not fresh:
+            marks[slug] = " (stale: the source has changed since this run)"
+    return marks

@@ -1,0 +1,122 @@
+"""`make records`: run at `small`, show what changed against the accepted records, accept.
+
+Accepting writes `results/small/<slug>.json`, `results/small/verdicts.csv`, the README's table and its picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from book.tools import ROOT, BookError, pages
+from book.tools import plan as planning
+from book.tools.notebooks import papers, select
+from shared.data import DataError
+from shared.paper import RecordError, describe, effect_text, read_record, verdicts, write_json
+
+ACCEPTED = ROOT / "results" / "small"
+
+
+def compare(slug: str, old: dict | None, new: dict) -> list[str]:
+    """What a new record changes against the accepted one, in sentences."""
+    if old is None:
+        return ["first record"]
+    if old["results"] == new["results"]:
+        return ["same results" + ("" if old["provenance"]["result_hash"] == new["provenance"]["result_hash"] else ", new hash")]
+    info = describe(slug)
+    try:
+        before = verdicts(info, old)
+    except (RecordError, KeyError):
+        return ["the claims themselves changed"]
+    lines = []
+    for claim in info["claims"]:
+        a, b = before[claim["id"]], verdicts(info, new)[claim["id"]]
+        if a != b:
+            arrow = f"{a.verdict} -> {b.verdict}" if a.verdict != b.verdict else b.verdict
+            lines.append(f"{claim['id']}: {effect_text(claim, a)} -> {effect_text(claim, b)} ({arrow})")
+    return lines or ["other values changed, no effect of a claim did"]
+
+
+def readme_text(records: dict[str, dict]) -> str:
+    """The README with its generated table."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin, end = "<!-- table: begin -->", "<!-- table: end -->"
+    head, rest = text.split(begin)
+    tail = rest.split(end)[1]
+    table = pages.papers_table(records, "notebooks/{part}/{slug}.ipynb", pages.stale_marks(records))
+    return f"{head}{begin}\n{table}\n{end}{tail}"
+
+
+def refresh() -> None:
+    """Write what is derived from the accepted records: verdicts.csv and the README's table."""
+    records = pages.accepted()
+    (ACCEPTED / "verdicts.csv").write_text(pages.csv_text(records), encoding="utf-8")
+    (ROOT / "README.md").write_text(readme_text(records), encoding="utf-8")
+
+
+def picture(slugs: list[str]) -> None:
+    """The README's picture: one figure of each paper's accepted run, side by side."""
+    import io
+
+    from PIL import Image
+
+    from book.tools.site import figures, merge, thumbnail
+
+    images = []
+    for slug in slugs[:6]:
+        if planning.outputs("small", slug)[0].exists():
+            for figure in figures(merge(slug, "small"))[: 2 if len(slugs) < 4 else 1]:
+                images.append(Image.open(io.BytesIO(thumbnail(figure["png"], 600))))
+    if not images:
+        return
+    columns = 2 if len(images) < 5 else 3
+    height = max(image.height for image in images)
+    count = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * 620 + 20, count * (height + 20) + 20), "white")
+    for i, image in enumerate(images):
+        x, y = 20 + (i % columns) * 620, 20 + (i // columns) * (height + 20)
+        sheet.paste(image, (x, y + (height - image.height) // 2))
+    sheet.quantize(128).save(ROOT / "book" / "_static" / "figures.png", optimize=True)
+
+
+def accept(names: str = "") -> None:
+    """Accept the runs at `small` of today's source."""
+    for slug in select(names):
+        planning.write_key("small", slug)
+        if not planning.is_fresh("small", slug):
+            raise BookError(f"{slug} has no run of today's source at small: run `make book PAPERS={slug}` first.")
+        new = read_record(planning.outputs("small", slug)[1])
+        path = ACCEPTED / f"{slug}.json"
+        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        changes = compare(slug, old, new)
+        print(f"{slug}: " + "\n  ".join(changes))
+        if old and old["results"] == new["results"] and old["provenance"]["result_hash"] == new["provenance"]["result_hash"]:
+            continue  # nothing new: the accepted record keeps its date
+        write_json(path, new)
+    refresh()
+    picture(list(papers()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--papers", default="")
+    parser.add_argument("--refresh", action="store_true", help="only write what is derived from the accepted records")
+    args = parser.parse_args()
+    try:
+        if args.refresh:
+            refresh()
+            return 0
+        from book.tools.book import make
+
+        code = make(args.papers, "small", site=False)
+        if code == 0:
+            accept(args.papers)
+        return code
+    except (BookError, RecordError, DataError, ValueError) as error:
+        print(f"make records: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

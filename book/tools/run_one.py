@@ -1,0 +1,145 @@
+"""Run one notebook through papermill, within a time and a memory limit; called by Snakemake, one process each.
+
+What a run leaves appears whole or not at all: notebook and record are made in a folder aside and moved into
+place once the record's hash equals the key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from book.tools import BUILD, ROOT
+from book.tools.notebooks import papers, source
+
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
+
+
+def folder(scale: str, slug: str) -> Path:
+    return BUILD / "runs" / scale / papers()[slug]
+
+
+def execute(slug: str, work: Path) -> int:
+    """The inner process: papermill, with the failing cell in `error.json` where there is one."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    py = source(slug)
+    try:
+        papermill.execute_notebook(
+            py.with_suffix(".ipynb"),
+            work / f"{slug}.ipynb",
+            cwd=work,
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=True,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stdout,
+            start_timeout=120,
+        )
+    except PapermillExecutionError as error:
+        problem = {"cell": error.cell_index + 1, "error": ANSI.sub("", f"{error.ename}: {error.evalue}")[:500]}
+        (work / "error.json").write_text(json.dumps(problem), encoding="utf-8")
+        print(ANSI.sub("", "\n".join(error.traceback)))
+        return 1
+    return 0
+
+
+def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_mib: float) -> str | None:
+    """Run a command in a session of its own; None when it ended well, else one sentence that says why not."""
+    import psutil
+
+    with log.open("w", encoding="utf-8") as out:
+        child = subprocess.Popen(command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        # Snakemake's way to stop a job: take the whole session along, or kernels would go on alone.
+        signal.signal(signal.SIGTERM, lambda *_: (_kill(child), sys.exit(143)))
+        start, problem = time.monotonic(), None
+        while child.poll() is None and problem is None:
+            time.sleep(0.25)
+            used = 0
+            try:
+                for process in [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]:
+                    used += process.memory_info().rss
+            except psutil.Error:
+                continue  # it has just ended
+            if used > memory_mib * 2**20:
+                problem = f"it used {used / 2**20:.0f} MiB of memory, more than its limit of {memory_mib:.0f} MiB"
+            elif time.monotonic() - start > timeout:
+                problem = f"it ran longer than its limit of {timeout:.0f} s"
+        if problem:
+            _kill(child)
+        child.wait()
+    return problem or (None if child.returncode == 0 else f"it ended with exit code {child.returncode}")
+
+
+def _kill(child: subprocess.Popen) -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:
+    from book.tools.plan import is_fresh, read_key
+
+    wanted, final = read_key(scale, slug), folder(scale, slug)
+    work = BUILD / "work" / scale / slug
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    final.mkdir(parents=True, exist_ok=True)
+    env = {
+        **os.environ,
+        **({} if scale == "full" else ONE_THREAD),
+        "BOOK_SCALE": scale,
+        "BOOK_SEEDS": ",".join(map(str, wanted["seeds"])) + ("," if len(wanted["seeds"]) == 1 else ""),
+        "BOOK_OUT": str(work),
+        "BOOK_RESULT_HASH": wanted["result_hash"],
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONHASHSEED": "0",
+    }
+    log = final / f"{slug}.log"
+    command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]
+    problem = supervise(command, env, log, timeout, memory_mib)
+    failure = final / f"{slug}.failure.json"
+    failure.unlink(missing_ok=True)
+    if problem is None and not (work / f"{slug}.json").exists():
+        problem = "it ended without writing a record: the last code cell must call paper.report()"
+    if problem is None:
+        os.replace(work / f"{slug}.ipynb", final / f"{slug}.ipynb")
+        os.replace(work / f"{slug}.json", final / f"{slug}.json")
+        shutil.rmtree(work, ignore_errors=True)
+        if is_fresh(scale, slug):
+            return 0
+        problem = "its source was edited while it ran"
+    detail = {"cell": None, "error": problem}
+    if (work / "error.json").exists():
+        detail = json.loads((work / "error.json").read_text(encoding="utf-8"))
+    failure.write_text(json.dumps({"slug": slug, "log": str(log), **detail}), encoding="utf-8")
+    print(f"{slug}: {detail['error']} (log: {log})", file=sys.stderr)
+    return 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("slug")
+    parser.add_argument("--scale", default="small")
+    parser.add_argument("--timeout", type=float, default=900.0, help="seconds of wall clock")
+    parser.add_argument("--memory", type=float, default=4096.0, help="MiB over all its processes")
+    parser.add_argument("--inside", type=Path)
+    args = parser.parse_args()
+    if args.inside:
+        return execute(args.slug, args.inside)
+    return run(args.slug, args.scale, args.timeout, args.memory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Staging and building: one run directory in, one site out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from book.tools import BUILD, ROOT, BookError, pages
+from book.tools import plan as planning
+from book.tools.notebooks import config, notebook, papers, source
+
+SOURCES = BUILD / "src"
+
+
+def merge(slug: str, scale: str) -> nbformat.NotebookNode:
+    """Today's Markdown with the run's outputs, joined by cell id.
+
+    Raises:
+        BookError: the run's code cells are not today's.
+    """
+    today = notebook(source(slug).read_text(encoding="utf-8"))
+    run = nbformat.read(planning.outputs(scale, slug)[0], as_version=4)
+    code = {cell["id"]: cell for cell in run.cells if cell.cell_type == "code"}
+    wanted = [cell for cell in today.cells if cell.cell_type == "code"]
+    if [c["id"] for c in wanted] != list(code) or any(c.source != code[c["id"]].source for c in wanted):
+        raise BookError(f"The run of {slug} at {scale} has other code than the notebook: run `make book PAPERS={slug}`.")
+    for cell in wanted:
+        cell.outputs = code[cell["id"]].outputs
+        cell.execution_count = code[cell["id"]].execution_count
+    return today
+
+
+def figures(book: nbformat.NotebookNode) -> list[dict]:
+    """Figures of an executed notebook: name, caption, alt and PNG bytes."""
+    found = []
+    for cell in book.cells:
+        meta = cell.metadata.get("mystnb") or {}
+        for output in cell.get("outputs", []):
+            png = output.get("data", {}).get("image/png")
+            if png:
+                figure = meta.get("figure", {})
+                found.append(
+                    {
+                        "name": figure.get("name", ""),
+                        "caption": figure.get("caption", ""),
+                        "alt": meta.get("image", {}).get("alt", ""),
+                        "png": base64.b64decode(png),
+                    }
+                )
+    return found
+
+
+def thumbnail(png: bytes, width: int = 560) -> bytes:
+    """The figure, scaled down to `width` pixels, as PNG."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.thumbnail((width, width))
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
+    """Every file of the site's source: path -> content."""
+    files: dict[str, bytes] = {}
+    books = {slug: merge(slug, scale) for slug in slugs}
+    context = pages.Context(scale, slugs, {slug: figures(book) for slug, book in books.items()})
+    for slug, book in books.items():
+        part = papers()[slug]
+        header = nbformat.v4.new_markdown_cell(context.run_line(slug))
+        header["id"] = "run-line"
+        book.cells.insert(1, header)
+        files[f"notebooks/{part}/{slug}.ipynb"] = nbformat.writes(book).encode()
+        py = source(slug)
+        for path in (py, py.with_suffix(".ipynb")):
+            files[f"downloads/{path.name}"] = path.read_bytes()
+        files[f"downloads/{slug}.json"] = planning.outputs(scale, slug)[1].read_bytes()
+        if context.figures[slug]:
+            files[f"book/figures/{slug}.png"] = thumbnail(context.figures[slug][0]["png"])
+    for path in sorted((ROOT / "book").rglob("*")):
+        name = path.relative_to(ROOT).as_posix()
+        if path.is_dir() or name.startswith("book/tools/") or "__pycache__" in name:
+            continue
+        if name.startswith("book/_static/"):
+            files[name.removeprefix("book/")] = path.read_bytes()
+        elif path.suffix == ".md":
+            files[name] = context.fill(path.read_text(encoding="utf-8"), name).encode()
+        else:
+            files[name] = path.read_bytes()
+    files.update(context.made)
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"]:
+        part["chapters"] = [
+            c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"].split("/")[2] in slugs
+        ]
+    shown = {chapter["file"].split("/")[1] for part in toc["parts"] for chapter in part["chapters"] if "notebooks/" in chapter["file"]}
+    toc["parts"] = [
+        part
+        for part in toc["parts"]
+        if not part["chapters"][0]["file"].startswith("book/parts/") or part["chapters"][0]["file"].split("/")[-1] in shown
+    ]
+    listed = {toc["root"]} | {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
+    files = {n: c for n, c in files.items() if not n.startswith("book/parts/") or n.removesuffix(".md") in listed}
+    files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
+    settings = config()
+    if scale != "small" or len(slugs) < len(papers()):
+        options = settings["sphinx"]["config"].setdefault("html_theme_options", {})
+        options["announcement"] = (
+            "This site was built at scale smoke, to test the book: its numbers mean nothing."
+            if scale == "smoke"
+            else f"This site shows {len(slugs)} of {len(papers())} papers, run at scale {scale}."
+        )
+    files["_config.yml"] = yaml.safe_dump(settings, sort_keys=False).encode()
+    return files
+
+
+def write(files: dict[str, bytes]) -> None:
+    """Write what differs and remove what is no longer listed: unchanged pages keep their dates."""
+    for path in sorted(SOURCES.rglob("*"), reverse=True):
+        name = path.relative_to(SOURCES).as_posix()
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif name not in files:
+            path.unlink()
+    for name, content in files.items():
+        path = SOURCES / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def html_folder(scale: str) -> Path:
+    """Where the site of a scale is built: `_build/html` for the default, aside for the others."""
+    return (BUILD if scale == "small" else BUILD / scale / "_build") / "html"
+
+
+def build(scale: str, slugs: list[str]) -> Path:
+    """Build the site from the runs of a scale, warnings as errors; the front page's path.
+
+    Papers that were not asked for are in it where a run of today's source is there.
+    """
+    shown = [slug for slug in papers() if slug in slugs or (planning.key_path(scale, slug).exists() and planning.is_fresh(scale, slug))]
+    files = stage(scale, shown)
+    html = html_folder(scale)
+    front = html / "index.html"
+    tools = b"".join(path.read_bytes() for path in sorted((ROOT / "shared").rglob("*.py")))  # the reference page shows it
+    state = hashlib.sha256(repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools).hexdigest()
+    stamp = html.parent / f"site-{scale}.json"
+    old = json.loads(stamp.read_text()) if stamp.exists() else {}
+    if front.exists() and old.get("state") == state:
+        return front
+    stamp.unlink(missing_ok=True)
+    frame = [hashlib.sha256(files[name]).hexdigest() for name in ("_toc.yml", "_config.yml")]
+    if old.get("frame") != frame:  # another menu is on every page, and pages that went must go
+        shutil.rmtree(html, ignore_errors=True)
+        shutil.rmtree(html.parent / ".doctrees", ignore_errors=True)
+        shutil.rmtree(html.parent / ".jupyter_cache", ignore_errors=True)
+    write(files)
+    command = [
+        *(sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(SOURCES)),
+        *("--path-output", str(html.parent.parent), "--warningiserror", "--keep-going", "--quiet"),
+    ]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    print(f"Building the site of {len(shown)} papers.", flush=True)
+    log = html.parent / f"site-{scale}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as out:
+        done = subprocess.run(command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+    if done.returncode or not front.exists():
+        lines = log.read_text(encoding="utf-8").splitlines()
+        for line in [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-20:]:
+            print(f"  {line}", file=sys.stderr)
+        raise BookError(f"The site was not built: mend the warnings above (all of them: {log}).")
+    stamp.write_text(json.dumps({"state": state, "frame": frame}), encoding="utf-8")
+    return front

@@ -1,0 +1,81 @@
+"""Every test runs at `smoke`, on one thread per process, and writes records aside."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config):
+    # nbmake's kernels inherit these.
+    os.environ["BOOK_SCALE"] = "smoke"
+    os.environ.pop("BOOK_SEEDS", None)
+    os.environ.setdefault("BOOK_OUT", tempfile.mkdtemp(prefix="book-records-"))
+    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Notebooks and long tests first, so that two workers end together."""
+    items.sort(key=lambda item: 0 if "slow" in item.keywords else 1 if item.fspath.ext == ".ipynb" else 2)
+
+
+def python(checkout: Path, *words: str, env: dict | None = None, check: bool = False):
+    """Run this environment's Python in a checkout, with the checkout's own packages."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")}
+    environment |= {"PYTHONPATH": str(checkout), **(env or {})}
+    done = subprocess.run([sys.executable, *words], cwd=checkout, env=environment, capture_output=True, text=True)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def source_tree(tmp_path_factory):
+    """A copy of the repository with the template's paper only: what the machinery is tested on."""
+    tree = tmp_path_factory.mktemp("source") / "book"
+    keep = ("_build", ".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_cache", "results")
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*keep))
+    (tree / "results" / "small").mkdir(parents=True)
+    for folder in (tree / "notebooks").iterdir():
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    for page in (tree / "book" / "parts").glob("*.md"):
+        page.unlink()
+    toc = (tree / "_toc.yml").read_text().splitlines()
+    head = toc[: next(i for i, line in enumerate(toc) if "how_to_read" in line) + 2]
+    (tree / "_toc.yml").write_text("\n".join(head) + "\n")
+    (tree / "book" / "references.bib").write_text("")
+    (tree / "book" / "data.md").write_text("# Data and licences\n\n<!-- made: data -->\n")
+    (tree / "book" / "how_to_read.md").write_text("(false-discoveries)=\n# How to read a page\n")
+    (tree / "book" / "bibliography.md").write_text("# Bibliography\n\n```{bibliography}\n```\n")
+    with (tree / "_toc.yml").open("a") as file:
+        file.write("  - caption: Behind\n    chapters:\n      - file: book/data\n      - file: book/bibliography\n")
+    python(tree, "-m", "book.tools.new", "--part", "noisy_labels", "--slug", "toy", check=True)
+    python(tree, "-m", "book.tools.new", "--part", "trust", "--slug", "toy_two", check=True)
+    two = tree / "notebooks" / "trust" / "toy_two.py"
+    # The second paper uses no corruption: it shows which runs an edit of that module concerns.
+    text = two.read_text().replace("from shared.corrupt import symmetric\n", "")
+    text = text.replace(
+        "y_noisy, changed = symmetric(d.y_train, 0.4, 10, g)",
+        "changed = torch.rand(len(d.y_train), generator=g) < 0.4\n    y_noisy = torch.where(changed, 9 - d.y_train, d.y_train)",
+    )
+    two.write_text(text)
+    return tree
+
+
+@pytest.fixture
+def checkout(source_tree, tmp_path):
+    """A fresh copy of the two-paper repository, under git."""
+    tree = tmp_path / "book"
+    shutil.copytree(source_tree, tree)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
+        subprocess.run([*git, *words], cwd=tree, check=True)
+    return tree

@@ -1,0 +1,203 @@
+"""`make book` on a repository of two small papers: what runs again, what is said when something breaks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import python
+from tests.test_keys import TOY, TWO, edit
+
+BOOK = ("-m", "book.tools.book", "--scale", "smoke")
+RUNS = "_build/runs/smoke"
+
+
+def book(checkout, *words, env=None):
+    return python(checkout, *BOOK, *words, env=env)
+
+
+def ran(done):
+    """Slugs that a `make book` set out to run."""
+    line = next((line for line in done.stdout.splitlines() if "; running " in line and "papers are" in line), "")
+    return set(line.split("; running ")[-1].rstrip(".").split(", ")) if line else set()
+
+
+@pytest.mark.slow
+def test_run_build_and_run_only_what_changed(checkout):
+    first = book(checkout)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert ran(first) == {"toy", "toy_two"}
+    html = checkout / "_build/smoke/_build/html"
+    page = html / "notebooks/noisy_labels/toy.html"
+    assert "2 of 2 done" in first.stdout and str(html / "book/index.html") in first.stdout
+    records = {p.stem: p.read_text() for p in (checkout / RUNS).rglob("toy*.json")}
+    assert set(records) == {"toy", "toy_two"}
+
+    # nothing changed, and every file touched: nothing runs, the site stays
+    built = page.stat().st_mtime
+    for path in [*(checkout / "notebooks").rglob("*.*"), *(checkout / "shared").rglob("*.py"), *(checkout / "_build/keys").rglob("*.key")]:
+        os.utime(path)
+    again = book(checkout)
+    assert again.returncode == 0 and ran(again) == set() and page.stat().st_mtime == built
+
+    # prose: nothing runs, the page is new
+    edit(checkout / TOY, "What is hard, what people did before", "What is very hard here")
+    prose = book(checkout)
+    assert prose.returncode == 0 and ran(prose) == set()
+    assert "What is very hard here" in page.read_text()
+
+    # a docstring: nothing; a line of a module: its importer; with the same numbers the record says so
+    edit(checkout / "shared/corrupt.py", '"""Symmetric label noise.', '"""Noise that is symmetric.')
+    assert ran(book(checkout, "--no-site")) == set()
+    edit(checkout / "shared/corrupt.py", "noisy = y.clone()", "noisy = y.clone() + 0")
+    module = book(checkout, "--no-site")
+    assert ran(module) == {"toy"}
+    old, new = json.loads(records["toy"]), json.loads((checkout / RUNS / "noisy_labels/toy.json").read_text())
+    assert new["results"] == old["results"] and new["provenance"]["result_hash"] != old["provenance"]["result_hash"]
+
+    # code of one notebook: that one; a record edited by hand: that one
+    edit(checkout / TWO, "lr=0.05", "lr=0.06")
+    assert ran(book(checkout, "--no-site")) == {"toy_two"}
+    record = checkout / RUNS / "noisy_labels/toy.json"
+    record.write_text(record.read_text().replace('"unit": "%"', '"unit": "x"', 1))
+    assert ran(book(checkout, "--no-site")) == {"toy"}
+
+    # more seeds, one paper
+    more = book(checkout, "--no-site", "--papers", "toy", "--seeds", "3")
+    assert ran(more) == {"toy"}
+    assert json.loads(record.read_text())["results"]["seeds"] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_notebook_that_raises_is_named_and_the_others_finish(checkout):
+    edit(checkout / TOY, "assert torch.allclose(", "raise RuntimeError('on purpose')\nassert torch.allclose(")
+    done = book(checkout)
+    assert done.returncode == 1
+    assert "toy: cell" in done.stderr and "RuntimeError: on purpose" in done.stderr and "toy.log" in done.stderr
+    assert "No site was built" in done.stderr and not (checkout / "_build/smoke/_build/html").exists()
+    assert (checkout / RUNS / "trust/toy_two.json").exists()
+    assert not (checkout / RUNS / "noisy_labels/toy.json").exists()
+    cell = int(done.stderr.split("toy: cell ")[1].split(":")[0])
+    cells = json.loads((checkout / "notebooks/noisy_labels/toy.ipynb").read_text())["cells"]
+    assert "on purpose" in "".join(cells[cell - 1]["source"])
+
+    # mended: only the failed one runs
+    edit(checkout / TOY, "raise RuntimeError('on purpose')\n", "")
+    assert ran(book(checkout, "--no-site")) == {"toy"}
+
+
+@pytest.mark.slow
+def test_a_killed_book_goes_on_from_what_was_finished(checkout):
+    """kill -9 of the whole group while the second paper runs."""
+    edit(checkout / TWO, "accuracy = {", "import time\nif not __import__('os').path.exists('/tmp/never'):\n    time.sleep(T)\naccuracy = {")
+    edit(checkout / TWO, "time.sleep(T)", "time.sleep(8)")
+    command = [sys.executable, *BOOK, "--cores", "2", "--no-site"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(checkout)}
+    process = subprocess.Popen(command, cwd=checkout, env=env, start_new_session=True, stdout=subprocess.DEVNULL)
+    finished = checkout / RUNS / "noisy_labels/toy.json"
+    limit = time.monotonic() + 90
+    while not finished.exists() and time.monotonic() < limit:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert finished.exists() and not (checkout / RUNS / "trust/toy_two.json").exists()
+    before = finished.read_text()
+    time.sleep(9)  # a run in a session of its own may outlive its parent: it must not disturb the next
+    done = book(checkout, "--no-site")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ran(done) <= {"toy_two"} and finished.read_text() == before
+
+
+@pytest.mark.slow
+def test_limits_of_time_and_memory(checkout):
+    edit(checkout / TOY, "accuracy = {", "import time\ntime.sleep(60)\naccuracy = {")
+    edit(checkout / TWO, "accuracy = {", "hog = torch.ones(400, 2**20)\naccuracy = {")
+    python(checkout, "-m", "book.tools.sync", check=True)
+    code = "from book.tools.plan import plan; plan('smoke', ['toy', 'toy_two'])"
+    python(checkout, "-c", code, check=True)
+    slow = python(checkout, "-m", "book.tools.run_one", "toy", "--scale", "smoke", "--timeout", "12")
+    assert slow.returncode == 1 and "longer than its limit of 12 s" in slow.stderr
+    hog = python(checkout, "-m", "book.tools.run_one", "toy_two", "--scale", "smoke", "--memory", "1500")
+    assert hog.returncode == 1 and "more than its limit of 1500 MiB" in hog.stderr
+    assert not list((checkout / RUNS).rglob("toy*.json.*")) and not list((checkout / RUNS).rglob("toy.json"))
+    time.sleep(1)
+    listing = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout
+    assert str(checkout) not in listing  # no kernel goes on alone
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--papers", "elrr"], "Unknown paper 'elrr': choose from toy, toy_two"),
+        (["--scale", "huge"], "Unknown scale 'huge'"),
+        (["--seeds", "many"], "give a count"),
+    ],
+)
+def test_bad_words_are_one_sentence(checkout, words, says):
+    done = book(checkout, *words)
+    assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_data_file_stops_before_anything_runs(checkout):
+    file = checkout / "shared/data/embedded/fashion_mnist.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    done = book(checkout)
+    assert done.returncode == 1 and "fashion_mnist.npz is damaged" in done.stderr and "git checkout" in done.stderr
+
+
+def test_an_edited_ipynb_is_not_overwritten(checkout):
+    path = checkout / "notebooks/noisy_labels/toy.ipynb"
+    path.write_text(path.read_text().replace("Baselines under the same conditions", "My own words"))
+    done = python(checkout, "-m", "book.tools.sync")
+    assert done.returncode == 1 and "was edited, but the .py is the source" in done.stderr
+    assert "My own words" in path.read_text()
+
+
+def test_two_books_at_once(checkout):
+    code = (
+        "import book.tools.book as b, subprocess, sys\n"
+        "with b.only_one():\n"
+        "    sys.exit(subprocess.run([sys.executable, '-m', 'book.tools.book', '--scale', 'smoke']).returncode)"
+    )
+    done = python(checkout, "-c", code)
+    assert done.returncode == 1 and "Another `make book` is at work" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "slug", "says"),
+    [("nowhere", "x", "Unknown part"), ("trust", "9lives", "is no slug"), ("trust", "toy_two", "already")],
+)
+def test_a_new_paper_with_a_bad_name(checkout, part, slug, says):
+    done = python(checkout, "-m", "book.tools.new", "--part", part, "--slug", slug)
+    assert done.returncode == 1 and says in done.stderr
+
+
+@pytest.mark.slow
+def test_records_are_accepted_with_what_changed(checkout):
+    readme = checkout / "README.md"
+    readme.write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n\nAfter.\n")
+    first = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    assert "toy: first record" in first.stdout
+    accepted = checkout / "results/small/toy.json"
+    text = accepted.read_text()
+    assert "| [Toy](notebooks/noisy_labels/toy.ipynb)" in readme.read_text() and "After." in readme.read_text()
+    assert (checkout / "results/small/verdicts.csv").read_text().count("\n") == 2
+    same = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    assert "toy: same results" in same.stdout and accepted.read_text() == text
+    # a refactoring that alters no number: only the label changes
+    edit(checkout / "shared/corrupt.py", "noisy = y.clone()", "noisy = y.clone() + 0")
+    relabel = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    assert "toy: same results, new hash" in relabel.stdout
+    # a change that alters them is shown claim by claim
+    edit(checkout / TOY, "lr=0.05", "lr=0.01")
+    changed = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    assert "noise_hurts:" in changed.stdout and "->" in changed.stdout
+    # an accepted record that is older than its source is marked
+    edit(checkout / TOY, "lr=0.01", "lr=0.02")
+    python(checkout, "-m", "book.tools.records", "--refresh", check=True)
+    assert "stale" in readme.read_text()

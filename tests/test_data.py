@@ -1,0 +1,242 @@
+"""Data: checksums, folds, downloads through a mirror, and what is said when something is wrong."""
+
+import hashlib
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from shared import data
+from shared.data import DataError, disjoint_folds, folds, load
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No cached content, and nothing counted as loaded."""
+    data._read.cache_clear()
+    monkeypatch.setattr(data, "loaded", {})
+    yield
+    data._read.cache_clear()
+
+
+def test_every_embedded_set_is_whole_and_listed_with_its_licence():
+    assert len(data.verify()) >= 4
+    for name, entry in data.catalog().items():
+        for field in ("title", "rows", "licence", "source", "sha256"):
+            assert entry[field], f"{name} lacks {field}"
+        if entry["kind"] == "embedded":
+            assert (data.HERE / entry["file"]).stat().st_size == entry["bytes"]
+            assert (data.HERE.parents[1] / entry["script"]).exists()
+
+
+def test_fashion_mnist_parts_are_disjoint_within_and_between_seeds():
+    images = {}
+    for seed in range(5):
+        d = load("fashion_mnist", seed=seed, train=2000, val=300, test=500)
+        assert d.x_train.shape == (2000, 1, 28, 28) and d.x_train.dtype == torch.float32
+        assert 0 <= d.x_train.min() and d.x_train.max() == 1 and d.y_test.dtype == torch.int64
+        assert len(d.y_train.unique()) == 10
+        images[seed] = {x.numpy().tobytes() for x in torch.cat([d.x_train, d.x_val, d.x_test])}
+    assert data.loaded == {"fashion_mnist": data.catalog()["fashion_mnist"]["sha256"]}
+    both = [len(images[a] & images[b]) for a in images for b in images if a < b]
+    assert max(both) <= 2  # a few pictures occur twice in the set itself
+    again = load("fashion_mnist", seed=3, train=2000, val=300, test=500)
+    assert {x.numpy().tobytes() for x in torch.cat([again.x_train, again.x_val, again.x_test])} == images[3]
+
+
+def test_fashion_mnist_labels_belong_to_their_images():
+    """The label of an image is the same whichever fold it comes in, and a nearest mean finds most of them."""
+    d = load("fashion_mnist", seed=0, train=5000, test=1000)
+    means = torch.stack([d.x_train[d.y_train == c].mean(0).flatten() for c in range(10)])
+    guess = torch.cdist(d.x_test.flatten(1), means).argmin(1)
+    assert (guess == d.y_test).float().mean() > 0.6
+
+
+@pytest.mark.parametrize("sizes", [[40, 10], [13, 5, 4], [100]])
+def test_folds_of_groups(sizes):
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 60, 150).tolist()
+    pieces = disjoint_folds(groups, sizes)
+    used = []
+    for seed in range(3 * pieces):
+        parts = folds(groups, sizes, seed)
+        assert [len(p) for p in parts] == sizes
+        owners = [{groups[i] for i in part} for part in parts]
+        assert all(not owners[a] & owners[b] for a in range(len(parts)) for b in range(a))
+        rows = np.concatenate(parts)
+        assert len(set(rows)) == len(rows)
+        used.append(rows)
+    first = np.concatenate(used[:pieces])
+    assert len(set(first)) == len(first)
+    assert not np.array_equal(used[0], used[pieces])  # the next turn is shuffled anew
+
+
+def test_folds_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="do not fit a pool of 10 rows"):
+        folds(range(10), [8, 3], 0)
+    assert disjoint_folds(range(10), [3, 2]) == 2
+
+
+def test_debian_sets_belong_together():
+    p, v = load("debian_packages"), load("debian_minilm")
+    assert len(p.name) == len(set(p.name)) == len(v) == len(p.tags) == len(p.depends)
+    assert torch.allclose(v.norm(dim=1), torch.ones(len(v)), atol=1e-5)
+    assert all(0 <= j < len(v) for row in p.depends for j in row)
+    assert max(map(len, p.long)) <= 600
+    vocabulary = load("debtags_vocabulary")
+    common = {tag for tags in p.tags for tag in tags}
+    assert len(common & set(vocabulary)) > 0.95 * len(common)
+    chess = [i for i, tags in enumerate(p.tags) if "game::board:chess" in tags]
+    near = v[chess] @ v[chess].T
+    assert near.mean() > (v[chess] @ v.T).mean() + 0.2  # texts about chess lie together
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: load("fashion_minst"), "did you mean 'fashion_mnist'"),
+        (lambda: load("fashion_mnist"), "is a pool"),
+        (lambda: load("debian_packages", train=5), "do not apply"),
+    ],
+)
+def test_wrong_calls_are_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_a_download_is_refused_below_full():
+    with pytest.raises(DataError, match="at scale 'full' only"):
+        load("cifar10", scale="small")
+
+
+@pytest.mark.parametrize("damage", ["altered", "truncated", "missing"])
+def test_a_damaged_embedded_file_is_named_with_the_way_back(tmp_path, monkeypatch, damage):
+    entry = data.catalog()["debtags_vocabulary"]
+    copy = tmp_path / entry["file"]
+    copy.parent.mkdir()
+    content = bytearray((data.HERE / entry["file"]).read_bytes())
+    content[100] ^= 1
+    if damage != "missing":
+        copy.write_bytes(bytes(content) if damage == "altered" else bytes(content[:1000]))
+    monkeypatch.setattr(data, "HERE", tmp_path)
+    monkeypatch.setattr(data, "catalog", lambda: {"debtags_vocabulary": entry})
+    says = "is missing" if damage == "missing" else "is damaged"
+    with pytest.raises(DataError, match=rf"{says}.*git checkout.*data_scripts"):
+        load("debtags_vocabulary")
+    assert data.loaded == {}
+
+
+# -- downloads ---------------------------------------------------------------------------------------------------
+
+
+def small_cifar(rows=7, member="cifar-10-batches-bin/{}", cut=0):
+    """An archive of CIFAR-10's true format with a few random images a batch; bytes, labels and pixels."""
+    rng = np.random.default_rng(0)
+    out, labels, pixels = io.BytesIO(), [], []
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for file in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+            y, x = rng.integers(10, size=(rows, 1), dtype=np.uint8), rng.integers(256, size=(rows, 3072), dtype=np.uint8)
+            content = np.hstack([y, x]).tobytes()[: rows * 3073 - cut]
+            info = tarfile.TarInfo(member.format(file))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+            labels.append(y[:, 0])
+            pixels.append(x.reshape(rows, 3, 32, 32))
+    return out.getvalue(), labels, pixels
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """Puts an archive into a mirror folder, its checksum into the catalogue."""
+
+    def put(content, right=True):
+        entry = dict(data.catalog()["cifar10"])
+        entry["sha256"] = hashlib.sha256(content if right else b"other").hexdigest()
+        (tmp_path / "cifar-10-binary.tar.gz").write_bytes(content)
+        monkeypatch.setattr(data, "catalog", lambda: {"cifar10": entry})
+        monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
+
+    return put
+
+
+def test_cifar10_from_a_mirror(mirror):
+    content, labels, pixels = small_cifar()
+    mirror(content)
+    d = load("cifar10", scale="full")
+    assert d.x_train.shape == (35, 3, 32, 32) and d.x_train.dtype == torch.uint8
+    assert torch.equal(d.y_train, torch.from_numpy(np.concatenate(labels[:5]).astype(np.int64)))
+    assert torch.equal(d.x_test, torch.from_numpy(pixels[5]))
+
+
+def test_a_wrong_checksum_is_refused(mirror):
+    mirror(small_cifar()[0], right=False)
+    with pytest.raises(DataError, match="wrong checksum: fetch it again"):
+        load("cifar10", scale="full")
+
+
+def test_an_incomplete_archive_is_refused(mirror):
+    mirror(small_cifar(cut=5)[0])
+    with pytest.raises(DataError, match="not of 3073-byte records"):
+        load("cifar10", scale="full")
+
+
+def test_a_hostile_archive_writes_nothing(mirror, tmp_path):
+    """Members that point outside are read like any other, never extracted."""
+    mirror(small_cifar(member="../../escaped/{}")[0])
+    before = sorted(p.name for p in tmp_path.parent.rglob("*"))
+    load("cifar10", scale="full")
+    assert sorted(p.name for p in tmp_path.parent.rglob("*")) == before
+
+
+def test_an_empty_mirror_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
+    with pytest.raises(DataError, match="has no cifar-10-binary.tar.gz: put it into"):
+        load("cifar10", scale="full")
+
+
+def test_no_network_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    entry = {**data.catalog()["cifar10"], "url": "http://127.0.0.1:9/cifar-10-binary.tar.gz"}
+    monkeypatch.setattr(data, "catalog", lambda: {"cifar10": entry})
+    monkeypatch.delenv("BOOK_DATA_MIRROR", raising=False)
+    monkeypatch.setenv("BOOK_DATA_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match="cannot be reached .*BOOK_DATA_MIRROR"):
+        load("cifar10", scale="full")
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_an_interrupted_or_altered_download_leaves_nothing(tmp_path, monkeypatch):
+    """A server that sends other bytes than the catalogue promises; then the right ones, which are cached."""
+    import http.server
+    import threading
+
+    content, *_ = small_cifar()
+    served = [content[: len(content) // 2]]
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(served[0])
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        entry = {**data.catalog()["cifar10"], "sha256": hashlib.sha256(content).hexdigest(),
+                 "url": f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"}  # fmt: skip
+        monkeypatch.setattr(data, "catalog", lambda: {"cifar10": entry})
+        monkeypatch.delenv("BOOK_DATA_MIRROR", raising=False)
+        monkeypatch.setenv("BOOK_DATA_CACHE", str(tmp_path))
+        with pytest.raises(DataError, match="wrong checksum: nothing was kept"):
+            load("cifar10", scale="full")
+        assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+        served[0] = content
+        assert len(load("cifar10", scale="full").y_train) == 35
+    finally:
+        server.shutdown()
+    data._read.cache_clear()
+    assert len(load("cifar10", scale="full").y_train) == 35  # from the cache, the server is gone
