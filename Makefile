@@ -40,6 +40,9 @@ notebook: $(BIN)/.ready ## a new paper from the template: PART=noisy_labels SLUG
 records: $(BIN)/.ready ## run at small, show what changed, accept the records
 	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)"
 
+drift: $(BIN)/.ready ## compare the runs at small with the accepted records
+	@$(BIN)/python -m book.tools.drift
+
 bench: $(BIN)/.ready ## speed of the machinery, as ratios
 	@$(BIN)/python -m book.tools.bench
 
@@ -56,4 +59,4 @@ clean: ## remove what was generated (keeps .venv and downloads)
 	@rm -rf _build .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup book test sync notebook records bench serve format lock clean
+.PHONY: help setup book test sync notebook records drift bench serve format lock clean

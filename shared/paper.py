@@ -402,6 +402,7 @@ class Paper:
             "peak_memory_mib": round(_peak_mib(), 1),
             "device": self.device.type,
             "device_name": name,
+            "device_print": _cpu_print(),
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
@@ -491,6 +492,17 @@ def _cpu_name() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _cpu_print() -> str:
+    """Short print of the processor's model and instruction set: runs are alike to the bit only where it is."""
+    keep = ("cpu family", "model\t", "model name", "stepping", "flags")
+    try:
+        core = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        core = [platform.processor(), platform.machine()]
+        keep = ("",)
+    return hashlib.sha256("\n".join(line for line in core if line.startswith(keep)).encode()).hexdigest()[:12]
 
 
 def _commit() -> tuple[str | None, bool | None]:

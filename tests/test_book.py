@@ -33,7 +33,7 @@ def test_run_build_and_run_only_what_changed(checkout):
     assert ran(first) == {"toy", "toy_two"}
     html = checkout / "_build/smoke/_build/html"
     page = html / "notebooks/noisy_labels/toy.html"
-    assert "2 of 2 done" in first.stdout and str(html / "book/index.html") in first.stdout
+    assert "2 of 2 done" in first.stdout and str(html / "index.html") in first.stdout
     records = {p.stem: p.read_text() for p in (checkout / RUNS).rglob("toy*.json")}
     assert set(records) == {"toy", "toy_two"}
 

@@ -61,13 +61,33 @@ plots.style()
 dots = np.sort(np.random.default_rng(3).gamma(4.0, 0.25, 19))
 candidates = {"{game, graphical}": 0.55, "{game}": 1.2, "{game, mail server}": 2.6}
 fig, ax = plt.subplots(figsize=(6.6, 2.1))
-ax.plot(dots, np.zeros(19), "o", color=plots.COLORS[0], label="calibration documents, true answer")
+ax.plot(
+    dots,
+    np.zeros(19),
+    "o",
+    color=plots.COLORS[0],
+    label="calibration documents, true answer",
+)
 for height, (name, strange) in zip((0.9, 1.6, 0.9), candidates.items()):
     p = ((dots >= strange).sum() + 1) / 20
     ax.plot([strange, strange], [0, height - 0.3], color=plots.COLORS[1], linewidth=1)
-    ax.plot(strange, 0, "D", color=plots.COLORS[1], label="candidates, new document" if name == "{game}" else None)
-    ax.text(strange, height - 0.2, f"{name}\np = {p:.2f}", ha="center", color=plots.COLORS[1])
-ax.axvline(dots[17], linestyle="--", color=plots.COLORS[6])  # the 18th of 19: ceil(0.9 * 20)
+    ax.plot(
+        strange,
+        0,
+        "D",
+        color=plots.COLORS[1],
+        label="candidates, new document" if name == "{game}" else None,
+    )
+    ax.text(
+        strange,
+        height - 0.2,
+        f"{name}\np = {p:.2f}",
+        ha="center",
+        color=plots.COLORS[1],
+    )
+ax.axvline(
+    dots[17], linestyle="--", color=plots.COLORS[6]
+)  # the 18th of 19: ceil(0.9 * 20)
 ax.set(ylim=(-0.4, 3.4), yticks=[], xlabel="strangeness (nonconformity score)")
 ax.grid(axis="y", visible=False)
 ax.legend(loc="upper right", ncols=2)
@@ -110,13 +130,17 @@ plt.show()
 def tau_squared(scores, eps):
     """Squared threshold from squared calibration scores (q,): the ceil((1-eps)(q+1))-th smallest."""
     q = len(scores)
-    k = q + 1 - int(np.floor(eps * (q + 1) + 1e-9))  # = ceil((1-eps)(q+1)), safe against rounding
+    k = (
+        q + 1 - int(np.floor(eps * (q + 1) + 1e-9))
+    )  # = ceil((1-eps)(q+1)), safe against rounding
     return np.sort(scores)[k - 1] if k <= q else np.inf
 
 
 def p_values(calibration, scores):
     """p-values of candidates with squared `scores`, of any shape, against calibration scores (q,)."""
-    below = np.searchsorted(np.sort(calibration), scores, side="left")  # how many a_i < a
+    below = np.searchsorted(
+        np.sort(calibration), scores, side="left"
+    )  # how many a_i < a
     return (len(calibration) - below + 1) / (len(calibration) + 1)
 
 
@@ -208,7 +232,9 @@ def counts_by_budget(costs, levels, stops):
 
 # %%
 def all_label_sets(d):
-    return (np.arange(2**d)[:, None] >> np.arange(d)) & 1  # row m is the label-set with mask m
+    return (
+        np.arange(2**d)[:, None] >> np.arange(d)
+    ) & 1  # row m is the label-set with mask m
 
 
 rng = np.random.default_rng(0)
@@ -221,16 +247,30 @@ for q in (19, 99, 200):
         threshold = tau_squared(cal_toy, eps)
         for o_one in o_toy[q:]:
             scores = squared_score(o_one, powerset)
-            exhaustive = set(np.flatnonzero(p_values(cal_toy, scores) > eps + 1e-12).tolist())
+            exhaustive = set(
+                np.flatnonzero(p_values(cal_toy, scores) > eps + 1e-12).tolist()
+            )
             assert exhaustive == set(np.flatnonzero(scores <= threshold).tolist())
             budget = threshold - least(o_one)
             found, examined = label_sets(o_one, budget)
-            assert len(found) == len(set(found)) and set(found) == exhaustive and examined <= 2 * len(found) + 1
+            assert (
+                len(found) == len(set(found))
+                and set(found) == exhaustive
+                and examined <= 2 * len(found) + 1
+            )
             level = int(min(units(min(budget, 9.0)), 8 * 512))
-            count = counts_by_budget(units(np.abs(2 * o_one - 1)), 8 * 512 + 1, (8,))[8][level] if level >= 0 else 0
+            count = (
+                counts_by_budget(units(np.abs(2 * o_one - 1)), 8 * 512 + 1, (8,))[8][
+                    level
+                ]
+                if level >= 0
+                else 0
+            )
             assert count == len(exhaustive)
 
-draws = rng.normal(size=(20_000, 100))  # 99 calibration scores and a new one, exchangeable
+draws = rng.normal(
+    size=(20_000, 100)
+)  # 99 calibration scores and a new one, exchangeable
 p_toy = ((draws[:, :99] >= draws[:, 99:]).sum(1) + 1) / 100
 gap = max(abs((p_toy <= alpha).mean() - alpha) for alpha in (0.01, 0.05, 0.1, 0.5, 0.9))
 assert gap < 0.012
@@ -242,9 +282,14 @@ def error_law(q, eps, n):
     return stats.betabinom(n, q + 1 - k, k)
 
 
-errors_toy = [(rng.random(500) > tau_squared(rng.random(99), 0.1)).sum() for _ in range(2000)]
+errors_toy = [
+    (rng.random(500) > tau_squared(rng.random(99), 0.1)).sum() for _ in range(2000)
+]
 law = error_law(99, 0.1, 500)
-assert abs(np.mean(errors_toy) - law.mean()) < 1.5 and abs(np.std(errors_toy) / law.std() - 1) < 0.08
+assert (
+    abs(np.mean(errors_toy) - law.mean()) < 1.5
+    and abs(np.std(errors_toy) / law.std() - 1) < 0.08
+)
 paper.say(
     f"Search, counts and brute force agree for all toy documents; the p-values are uniform to {gap:.3f}; "
     f"the spread of errors is {np.std(errors_toy):.1f} documents, {law.std():.1f} by the law."
@@ -253,10 +298,11 @@ paper.say(
 # %% [markdown]
 # ## The experiment
 #
-# The texts are descriptions of Debian packages, the labels are their most frequent debtags. Classifiers of
-# four kinds stand where the paper has BERT and two networks on word2vec: *weak* (16 directions of
+# The texts are descriptions of Debian packages, the labels are their most frequent debtags. Four classifiers
+# stand where the paper has BERT and two networks on word2vec: *weak* (16 directions of
 # TF-IDF, linear), *static, linear* and *static, hidden layer* (256 directions), and *contextual, hidden layer* (MiniLM sentence
-# vectors, frozen, never fine-tuned). All read the same first words of a description.
+# vectors, frozen, never fine-tuned). All four read the same first words of a description, which is what went into the MiniLM
+# vectors; a fifth one, *static, whole text*, reads up to 600 characters.
 #
 # **What a seed redraws**: one package of each source package (siblings from one source are near copies and would break
 # exchangeability), then training, validation and held-out documents among them; TF-IDF and SVD see the proper training
@@ -279,7 +325,11 @@ cfg = paper.settings(
     counted=(40, 500, 3400),  # held-out documents whose prediction sets are counted
     svd=(24, 256, 512),
     hidden=(32, 128, 512),
-    checkpoints=((1, 2, 3), (3, 6, 12), (3, 6, 12)),  # epochs to choose from, on validation documents
+    checkpoints=(
+        (1, 2, 3),
+        (3, 6, 12),
+        (3, 6, 12),
+    ),  # epochs to choose from, on validation documents
 )
 EPS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 SIZE_EPS = (0.2, 0.1, 0.05, 0.01)  # 80, 90, 95 and 99 % confidence
@@ -288,6 +338,7 @@ ARMS = {  # features, hidden layer, learning rate
     "weak": ("weak", 0, 1e-2),
     "static, linear": ("static", 0, 1e-2),
     "static, hidden layer": ("static", cfg.hidden, 2e-3),
+    "static, whole text": ("whole text", cfg.hidden, 2e-3),
     "contextual, hidden layer": ("contextual", cfg.hidden, 2e-3),
 }
 BEST = "contextual, hidden layer"
@@ -297,6 +348,9 @@ rows = np.array([i for i, tags in enumerate(packages.tags) if tags][: cfg.packag
 vectors = load("debian_minilm", scale=paper.scale).numpy()[rows]
 words = [f"{packages.short[i]}. {packages.long[i]}".split()[: cfg.words] for i in rows]
 word_counts = CountVectorizer().fit_transform([" ".join(w) for w in words])
+whole_counts = CountVectorizer().fit_transform(
+    [f"{packages.short[i]}. {packages.long[i]}" for i in rows]
+)
 source = np.unique([packages.source[i] for i in rows], return_inverse=True)[1]
 section = np.array([packages.section[i] for i in rows])
 frequency = Counter(tag for i in rows for tag in packages.tags[i])
@@ -305,10 +359,15 @@ labels = np.array([[tag in packages.tags[i] for tag in frequent] for i in rows])
 
 paper.resampled("package drawn from each source", "train/validation/held-out split", "calibration/test divisions",
                 "initialisation", "order")  # fmt: skip
-paper.shared_part("pool of packages and list of tags", "one snapshot; folds of different seeds overlap")
+paper.shared_part(
+    "pool of packages and list of tags",
+    "one snapshot; folds of different seeds overlap",
+)
 paper.say(
     f"{len(rows):,} tagged packages of {source.max() + 1:,} sources; documents with none of the first "
-    + ", ".join(f"{d} tags: {100 * (~labels[:, :d].any(1)).mean():.1f} %" for d in cfg.tags)
+    + ", ".join(
+        f"{d} tags: {100 * (~labels[:, :d].any(1)).mean():.1f} %" for d in cfg.tags
+    )
     + f"; tags per document: {labels.sum(1).mean():.1f} of {D}."
 )
 
@@ -324,21 +383,33 @@ def split(seed):
 
 
 def static_features(fit_on, documents, seed, counts=word_counts):
-    """TF-IDF and truncated SVD, both fitted on the proper training documents only: (n, cfg.svd) unit rows."""
-    counts = counts[:, np.flatnonzero(np.asarray((counts[fit_on] > 0).sum(0)).ravel() >= 2)]
+    """TF-IDF and truncated SVD, vocabulary included from the proper training documents only: (n, cfg.svd) unit rows."""
+    counts = counts[
+        :, np.flatnonzero(np.asarray((counts[fit_on] > 0).sum(0)).ravel() >= 2)
+    ]
     tfidf = TfidfTransformer(sublinear_tf=True).fit(counts[fit_on])
-    svd = TruncatedSVD(cfg.svd, n_iter=2, random_state=seed).fit(tfidf.transform(counts[fit_on]))
+    svd = TruncatedSVD(cfg.svd, n_iter=2, random_state=seed).fit(
+        tfidf.transform(counts[fit_on])
+    )
     x = svd.transform(tfidf.transform(counts[documents]))
-    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)).astype(
+        np.float32
+    )
 
 
 def train_classifier(x, y, x_eval, hidden, lr, checkpoints, seed):
     """BCE training. x: (n, k), y: (n, d). Returns {epoch: logits of x_eval} at the checkpoints."""
     torch.manual_seed(seed)
     last = torch.nn.Linear(hidden or x.shape[1], y.shape[1])
-    net = torch.nn.Sequential(torch.nn.Linear(x.shape[1], hidden), torch.nn.ReLU(), last) if hidden else last
+    net = (
+        torch.nn.Sequential(torch.nn.Linear(x.shape[1], hidden), torch.nn.ReLU(), last)
+        if hidden
+        else last
+    )
     with torch.no_grad():
-        last.bias.copy_(torch.logit(y.mean(0).cpu().clamp(1e-3, 1 - 1e-3)))  # start from the tags' frequencies
+        last.bias.copy_(
+            torch.logit(y.mean(0).cpu().clamp(1e-3, 1 - 1e-3))
+        )  # start from the tags' frequencies
     net.to(x.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-2)
     logits = {}
@@ -362,18 +433,26 @@ def run_classifier(name, features, parts, division, seed):
     """Train one arm. Returns rounded outputs for training and held-out documents, the epoch, and both micro-F1."""
     train, validation, held = parts
     hidden, lr = ARMS[name][1:]
-    x, y = torch.tensor(features), torch.tensor(labels[np.concatenate(parts)], dtype=torch.float32)
+    x, y = (
+        torch.tensor(features),
+        torch.tensor(labels[np.concatenate(parts)], dtype=torch.float32),
+    )
     x = (x - x[: len(train)].mean(0)) / x[: len(train)].std()
     x, y = x.to(paper.device), y.to(paper.device)
     n = len(train)
     logits = train_classifier(x[:n], y[:n], x, hidden, lr, cfg.checkpoints, seed)
     v = slice(n, n + len(validation))
-    epoch = min(logits, key=lambda e: F.binary_cross_entropy_with_logits(logits[e][v], y[v]).item())
+    epoch = min(
+        logits,
+        key=lambda e: F.binary_cross_entropy_with_logits(logits[e][v], y[v]).item(),
+    )
     o = rounded(logits[epoch])
     first = n + len(validation)
     cal, test = first + division[: cfg.calibration], first + division[cfg.calibration :]
     more = torch.tensor(np.concatenate([np.arange(n), cal]))
-    plain = rounded(train_classifier(x[more], y[more], x[test], hidden, lr, (epoch,), seed)[epoch])
+    plain = rounded(
+        train_classifier(x[more], y[more], x[test], hidden, lr, (epoch,), seed)[epoch]
+    )
     y_test = labels[held][division[cfg.calibration :]]
     f1 = micro_f1(o[test] >= 0.5, y_test), micro_f1(plain >= 0.5, y_test)
     exact = [100 * ((out >= 0.5) == y_test).all(1).mean() for out in (o[test], plain)]
@@ -392,7 +471,10 @@ def run_classifier(name, features, parts, division, seed):
 def error_counts(o, y, divisions, eps=EPS, q=None, p=2):
     """Errors of prediction sets: (divisions, len(eps)) counts over the test documents of each division."""
     a, n = squared_score(o, y, p), cfg.calibration
-    return [[int((a[part[n:]] > tau_squared(a[part[: q or n]], e)).sum()) for e in eps] for part in divisions]
+    return [
+        [int((a[part[n:]] > tau_squared(a[part[: q or n]], e)).sum()) for e in eps]
+        for part in divisions
+    ]
 
 
 def set_sizes(o, y, divisions, p=2, up=True, stops=cfg.tags):
@@ -401,11 +483,16 @@ def set_sizes(o, y, divisions, p=2, up=True, stops=cfg.tags):
     For other norms costs are rounded to whole units, upwards (a lower bound of the size) or downwards (an upper bound).
     """
     m = np.minimum(o, 1 - o)[: cfg.counted]
-    cost = (np.ceil if up else np.floor)(((1 - m) ** p - m**p) * GRID / 2).astype(np.int64)
+    cost = (np.ceil if up else np.floor)(((1 - m) ** p - m**p) * GRID / 2).astype(
+        np.int64
+    )
     budget = {}
     for d in stops:
         a, lowest = squared_score(o[:, :d], y[:, :d], p), least(o[: cfg.counted, :d], p)
-        taus = [[tau_squared(a[part[: cfg.calibration]], e) for part in divisions] for e in SIZE_EPS]
+        taus = [
+            [tau_squared(a[part[: cfg.calibration]], e) for part in divisions]
+            for e in SIZE_EPS
+        ]
         budget[d] = units(np.array(taus)[:, :, None] - lowest)
     levels = max(int(b.max()) for b in budget.values()) + 1
     sizes = {d: np.empty(budget[d].shape) for d in stops}
@@ -415,7 +502,9 @@ def set_sizes(o, y, divisions, p=2, up=True, stops=cfg.tags):
             sizes[d][:, :, i] = np.where(b >= 0, table[np.maximum(b, 0)], 0)
     for k, part in enumerate(divisions):
         for d in stops:
-            sizes[d][:, k, part[: cfg.calibration][part[: cfg.calibration] < len(m)]] = np.nan
+            sizes[d][
+                :, k, part[: cfg.calibration][part[: cfg.calibration] < len(m)]
+            ] = np.nan
     return sizes
 
 
@@ -426,7 +515,13 @@ def candidates_of_k_flips(o, y, part, eps):
     budget = (tau_squared(a[part[: cfg.calibration]], eps) - least(o[test]))[:, None]
     cost = np.sort(np.abs(2 * o[test] - 1), axis=1)
     k, m = (np.cumsum(cost, axis=1) <= budget).sum(1), (cost <= budget).sum(1)
-    table = np.array([list(accumulate(comb(n, j) for j in range(o.shape[1] + 1))) for n in range(o.shape[1] + 1)], float)
+    table = np.array(
+        [
+            list(accumulate(comb(n, j) for j in range(o.shape[1] + 1)))
+            for n in range(o.shape[1] + 1)
+        ],
+        float,
+    )
     return table[m, k]
 
 
@@ -437,21 +532,38 @@ def binary_relevance(o, y, divisions, eps):
     for part in divisions:
         cal, test = part[: cfg.calibration], part[cfg.calibration :]
         k = cfg.calibration + 1 - int(np.floor(eps * (cfg.calibration + 1) + 1e-9))
-        limit = np.sort(a[cal], axis=0)[k - 1] if k <= cfg.calibration else np.full(o.shape[1], np.inf)
+        limit = (
+            np.sort(a[cal], axis=0)[k - 1]
+            if k <= cfg.calibration
+            else np.full(o.shape[1], np.inf)
+        )
         errors.append(int((a[test] > limit).any(1).sum()))
-        kept = (m[test] <= limit).astype(int) + (1 - m[test] <= limit)  # 0, 1 or 2 values of each tag
-        log_size = np.where((kept == 0).any(1), -1.0, np.log10(np.maximum(kept, 1)).sum(1))
+        kept = (m[test] <= limit).astype(int) + (
+            1 - m[test] <= limit
+        )  # 0, 1 or 2 values of each tag
+        log_size = np.where(
+            (kept == 0).any(1), -1.0, np.log10(np.maximum(kept, 1)).sum(1)
+        )
         sizes.append(np.median(log_size))
     return errors, float(np.mean(sizes))
 
 
 def naive_errors(o, y, eps):
     """Errors of the most probable label-sets up to mass 1 - eps, tags taken as independent (small d)."""
+    if len(o) > 250:  # in parts, to spare memory
+        return sum(
+            naive_errors(o[i : i + 250], y[i : i + 250], eps)
+            for i in range(0, len(o), 250)
+        )
     o = np.clip(o, 0.5 / GRID, 1 - 0.5 / GRID)
     log_odds = np.log(o / (1 - o))
-    log_p = log_odds @ all_label_sets(o.shape[1]).T + np.log(1 - o).sum(1, keepdims=True)
+    log_p = log_odds @ all_label_sets(o.shape[1]).T + np.log(1 - o).sum(
+        1, keepdims=True
+    )
     own = (log_odds * y).sum(1, keepdims=True) + np.log(1 - o).sum(1, keepdims=True)
-    mass_before = np.where(log_p > own + 1e-9, np.exp(log_p), 0).sum(1)  # of all label-sets more probable than the true one
+    mass_before = np.where(log_p > own + 1e-9, np.exp(log_p), 0).sum(
+        1
+    )  # of all label-sets more probable than the true one
     return int((mass_before >= 1 - eps).sum())
 
 
@@ -463,12 +575,17 @@ def naive_errors(o, y, eps):
 # %%
 def brute_force(o, calibration, eps):
     """The exhaustive way: p-values of all 2^d label-sets. Returns membership (n, 2^d)."""
-    scores = (o**2).sum(1, keepdims=True) + (1 - 2 * o) @ all_label_sets(o.shape[1]).T  # |y - o|^2, exact on the grid
+    scores = (o**2).sum(1, keepdims=True) + (1 - 2 * o) @ all_label_sets(
+        o.shape[1]
+    ).T  # |y - o|^2, exact on the grid
     return p_values(calibration, scores) > eps + 1e-12
 
 
 small_d, large_d = cfg.tags[0], cfg.tags[-1]
-EASY, HARD = ("perl", "python", "java", "fonts"), ("devel", "doc", "graphics", "science", "sound")
+EASY, HARD = (
+    ("perl", "python", "java", "fonts"),
+    ("devel", "doc", "graphics", "science", "sound"),
+)
 errors = {(arm, d): [] for arm in ARMS for d in cfg.tags}
 sizes = {(arm, d): [] for arm in ARMS for d in cfg.tags}
 log = {key: [] for key in ("epoch", "f1", "plain", "exact", "exact plain", "broken", "bonferroni", "uncorrected", "naive",
@@ -481,17 +598,29 @@ for s, seed in enumerate(paper.seeds):
     divisions = [rng.permutation(len(held)) for _ in range(cfg.divisions)]
     cal, test = divisions[0][: cfg.calibration], divisions[0][cfg.calibration :]
     static = static_features(parts[0], documents, seed)
-    features = {"weak": static[:, :16], "static": static, "contextual": vectors[documents]}
+    whole = static_features(parts[0], documents, seed, whole_counts)
+    features = {
+        "weak": static[:, :16],
+        "static": static,
+        "whole text": whole,
+        "contextual": vectors[documents],
+    }
     y, outputs = labels[held], {}
     for log_key in ("epoch", "f1", "plain", "exact", "exact plain"):
         log[log_key].append({})
     for arm in ARMS:
-        o_train, outputs[arm], epoch, f1, exact = run_classifier(arm, features[ARMS[arm][0]], parts, divisions[0], seed)
-        for log_key, value in zip(("epoch", "f1", "plain", "exact", "exact plain"), (epoch, *f1, *exact)):
+        o_train, outputs[arm], epoch, f1, exact = run_classifier(
+            arm, features[ARMS[arm][0]], parts, divisions[0], seed
+        )
+        for log_key, value in zip(
+            ("epoch", "f1", "plain", "exact", "exact plain"), (epoch, *f1, *exact)
+        ):
             log[log_key][-1][arm] = value
         counted = set_sizes(outputs[arm], y, divisions)
         for d in cfg.tags:
-            errors[arm, d].append(error_counts(outputs[arm][:, :d], y[:, :d], divisions))
+            errors[arm, d].append(
+                error_counts(outputs[arm][:, :d], y[:, :d], divisions)
+            )
             sizes[arm, d].append(counted[d])
     o = outputs[BEST]
     a = squared_score(o, y)
@@ -503,14 +632,24 @@ for s, seed in enumerate(paper.seeds):
     log["broken"].append((100 * reused.mean(), 100 * shifted.mean()))
 
     # baselines: one predictor per tag, naive sets
-    for key, level in (("bonferroni", lambda d: 0.1 / d), ("uncorrected", lambda d: 0.1)):
-        log[key].append({d: binary_relevance(o[:, :d], y[:, :d], divisions, level(d)) for d in (small_d, large_d)})
+    for key, level in (
+        ("bonferroni", lambda d: 0.1 / d),
+        ("uncorrected", lambda d: 0.1),
+    ):
+        log[key].append(
+            {
+                d: binary_relevance(o[:, :d], y[:, :d], divisions, level(d))
+                for d in (small_d, large_d)
+            }
+        )
     log["naive"].append(naive_errors(o[test, :small_d], y[test, :small_d], 0.1))
 
     # the pruned search against the exhaustive one, 12 tags
     o12, a12 = o[:, :small_d], squared_score(o[:, :small_d], y[:, :small_d])
     start = time.perf_counter()
-    member = np.concatenate([brute_force(o12[rows_], a12[cal], 0.1) for rows_ in np.array_split(test, 8)])
+    member = np.concatenate(
+        [brute_force(o12[rows_], a12[cal], 0.1) for rows_ in np.array_split(test, 10)]
+    )
     clock["exhaustive"] += time.perf_counter() - start
     start = time.perf_counter()
     budgets = tau_squared(a12[cal], 0.1) - least(o12[test])
@@ -519,31 +658,74 @@ for s, seed in enumerate(paper.seeds):
     pruned = np.zeros_like(member)
     for i, (masks, _) in enumerate(found):
         pruned[i, masks] = True
-    log["same"].append(np.array_equal(member, pruned) and sum(len(m) for m, _ in found) == member.sum())
+    log["same"].append(
+        np.array_equal(member, pruned) and sum(len(m) for m, _ in found) == member.sum()
+    )
     log["examined"].append((np.mean([e for _, e in found]), member.sum(1).mean()))
-    log["k flips"].append({d: candidates_of_k_flips(o[:, :d], y[:, :d], divisions[0], 0.05).mean() for d in cfg.tags})
+    log["k flips"].append(
+        {
+            d: candidates_of_k_flips(o[:, :d], y[:, :d], divisions[0], 0.05).mean()
+            for d in cfg.tags
+        }
+    )
 
     # 54 tags: listed and counted sets agree where listing is possible
     half = tau_squared(a[cal], 0.5) - least(o[test[:40]])
     for o_one, b in zip(o[test[:40]], half):
-        count = counts_by_budget(units(np.abs(2 * o_one - 1)), max(units(b), 0) + 1, (D,))[D][-1] if b >= 0 else 0
-        assert len(label_sets(o_one, b)[0]) == count
+        count = (
+            counts_by_budget(units(np.abs(2 * o_one - 1)), max(units(b), 0) + 1, (D,))[
+                D
+            ][-1]
+            if b >= 0
+            else 0
+        )
+        assert count > 2000 or len(label_sets(o_one, b)[0]) == count
 
     # norms, few calibration documents, number of true tags, credibility and confidence
-    log["norms"].append([np.sum(error_counts(o, y, divisions, (0.1,), p=p)) for p in (1, 2, 4)])
-    log["few"].append({q: [e[0] for e in error_counts(o, y, divisions, (0.1,), q=min(q, cfg.calibration))] for q in (50, 200, 1000)})
+    log["norms"].append(
+        [np.sum(error_counts(o, y, divisions, (0.1,), p=p)) for p in (1, 2, 4)]
+    )
+    log["few"].append(
+        {
+            q: [
+                e[0]
+                for e in error_counts(
+                    o, y, divisions, (0.1,), q=min(q, cfg.calibration)
+                )
+            ]
+            for q in (50, 200, 1000)
+        }
+    )
     taus = [tau_squared(a[part[: cfg.calibration]], 0.1) for part in divisions]
-    missed = [(y[part[cfg.calibration :]].sum(1), a[part[cfg.calibration :]] > t) for part, t in zip(divisions, taus)]
-    log["by tags"].append([(n, np.concatenate([m[k == n] for k, m in missed])) for n in range(11)])
+    missed = [
+        (y[part[cfg.calibration :]].sum(1), a[part[cfg.calibration :]] > t)
+        for part, t in zip(divisions, taus)
+    ]
+    log["by tags"].append(
+        [(n, np.concatenate([m[k == n] for k, m in missed])) for n in range(11)]
+    )
     log["p"].append({})
     for arm in ("weak", BEST):
-        lowest, out = least(outputs[arm][test]), squared_score(outputs[arm][cal], y[cal])
+        lowest, out = (
+            least(outputs[arm][test]),
+            squared_score(outputs[arm][cal], y[cal]),
+        )
         second = lowest + np.abs(2 * outputs[arm][test] - 1).min(1)
         log["p"][-1][arm] = p_values(out, lowest), 1 - p_values(out, second)
     if s == 0:
-        kept = {"o": o, "y": y, "held": held, "parts": parts, "divisions": divisions}  # for the exercises
+        kept = {
+            "o": o,
+            "y": y,
+            "held": held,
+            "parts": parts,
+            "divisions": divisions,
+        }  # for the exercises
 for arm in ARMS:
-    paper.choice(arm, grid={"epochs": cfg.checkpoints}, chosen=[{"epochs": chosen[arm]} for chosen in log["epoch"]])
+    paper.choice(
+        arm,
+        grid={"epochs": cfg.checkpoints},
+        chosen=[{"epochs": chosen[arm]} for chosen in log["epoch"]],
+    )
 
 # %% [markdown]
 # First one document, so that the numbers below have a face: a test package of the first seed, its most plausible label-sets among the 12
@@ -551,9 +733,14 @@ for arm in ARMS:
 
 # %%
 o12, y12 = kept["o"][:, :small_d], kept["y"][:, :small_d]
-cal, test = kept["divisions"][0][: cfg.calibration], kept["divisions"][0][cfg.calibration :]
+cal, test = (
+    kept["divisions"][0][: cfg.calibration],
+    kept["divisions"][0][cfg.calibration :],
+)
 a12 = squared_score(o12, y12)
-one = test[np.argmax(y12[test].sum(1) == 3)]  # the first test document with three of the tags
+one = test[
+    np.argmax(y12[test].sum(1) == 3)
+]  # the first test document with three of the tags
 scores = squared_score(o12[one], all_label_sets(small_d))
 best = np.argsort(scores, kind="stable")[:5]
 
@@ -564,24 +751,45 @@ def names(mask):
 
 package = rows[kept["held"][one]]
 paper.table(
-    [{"label-set": names(int(m)), "p-value": float(p_values(a12[cal], scores[m]))} for m in best],
+    [
+        {"label-set": names(int(m)), "p-value": float(p_values(a12[cal], scores[m]))}
+        for m in best
+    ],
     caption=f"{packages.name[package]}: {packages.short[package]}. True tags: {names(int((y12[one] << np.arange(small_d)).sum()))}.",
 )
 
 # %% [markdown]
 # ### Is the promise kept?
 
-# %% mystnb={"figure": {"caption": "Share of test documents whose true label-set is missing from the prediction set, against the share that was allowed, for every classifier. The grey band holds 95 % of the outcomes that the beta-binomial law gives to one calibration set and one test set; markers average over divisions and seeds.", "name": "fig-lp_icp-validity"}, "image": {"alt": "Error rates of four classifiers follow the diagonal inside a narrow grey band."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Share of test documents whose true label-set is missing from the prediction set, against the share that was allowed, for every classifier. The grey band holds 95 % of the outcomes that the beta-binomial law gives to one calibration set and one test set; markers average over divisions and seeds.", "name": "fig-lp_icp-validity"}, "image": {"alt": "Left: error rates of five classifiers over allowed error rates, with the diagonal and a grey band. Right: the same minus the diagonal."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3))
 laws = [error_law(cfg.calibration, e, cfg.test) for e in EPS]
-low, high = (np.array([100 * law.ppf(t) / cfg.test for law in laws]) for t in (0.025, 0.975))
+low, high = (
+    np.array([100 * law.ppf(t) / cfg.test for law in laws]) for t in (0.025, 0.975)
+)
 percent = 100 * np.array(EPS)
 for ax, shift in zip(axes, (0, percent)):
-    ax.fill_between(percent, low - shift, high - shift, color=plots.COLORS[6], alpha=0.2, linewidth=0, label="95 % band, one split")
+    ax.fill_between(
+        percent,
+        low - shift,
+        high - shift,
+        color=plots.COLORS[6],
+        alpha=0.2,
+        linewidth=0,
+        label="95 % band, one split",
+    )
     ax.plot(percent, percent - shift, color=plots.COLORS[6], linewidth=1)
     for i, arm in enumerate(ARMS):
         rate = 100 * np.mean(errors[arm, large_d], axis=(0, 1)) / cfg.test
-        ax.plot(percent, rate - shift, plots.MARKERS[i], color=plots.COLORS[i], markersize=5, alpha=0.8, label=arm)
+        ax.plot(
+            percent,
+            rate - shift,
+            plots.MARKERS[i],
+            color=plots.COLORS[i],
+            markersize=5,
+            alpha=0.8,
+            label=arm,
+        )
     ax.set_xlabel("allowed errors (%)")
 axes[0].set_ylabel("observed errors (%)")
 axes[1].set_ylabel("observed minus allowed (points)")
@@ -590,13 +798,25 @@ plt.show()
 
 # %%
 eps_index = {e: EPS.index(e) for e in (0.05, 0.1, 0.2)}
-for e, claim_id in ((0.05, "valid_coverage_05"), (0.1, "valid_coverage_10"), (0.2, "valid_coverage_20")):
-    wrong = {arm: np.array(errors[arm, large_d])[:, :, eps_index[e]].sum(1) for arm in ARMS}
+for e, claim_id in (
+    (0.05, "valid_coverage_05"),
+    (0.1, "valid_coverage_10"),
+    (0.2, "valid_coverage_20"),
+):
+    wrong = {
+        arm: np.array(errors[arm, large_d])[:, :, eps_index[e]].sum(1) for arm in ARMS
+    }
     trials = [cfg.divisions * cfg.test] * len(paper.seeds)
     paper.claim(claim_id, successes=wrong, trials={arm: trials for arm in ARMS})
 for (arm, d), counts in errors.items():
-    paper.arm(f"{arm}, {d} tags", "errors at 90 % confidence", 100 * np.array(counts)[:, :, eps_index[0.1]].mean(1) / cfg.test)
-worst = max(errors, key=lambda key: np.mean(np.array(errors[key])[:, :, eps_index[0.1]]))
+    paper.arm(
+        f"{arm}, {d} tags",
+        "errors at 90 % confidence",
+        100 * np.array(counts)[:, :, eps_index[0.1]].mean(1) / cfg.test,
+    )
+worst = max(
+    errors, key=lambda key: np.mean(np.array(errors[key])[:, :, eps_index[0.1]])
+)
 paper.say(
     f"Over all classifiers and {cfg.tags} tags the highest average error rate at 90 % confidence is "
     f"{100 * np.mean(np.array(errors[worst])[:, :, eps_index[0.1]]) / cfg.test:.2f} % ({worst[0]}, {worst[1]} tags)."
@@ -607,7 +827,7 @@ paper.say(
 # were drawn. A small calibration set keeps the promise on average and breaks it often: the next figure compares the error
 # rates of single divisions with the exact law.
 
-# %% mystnb={"figure": {"caption": "Error rates at 90 % confidence of single divisions (bars: all seeds and divisions, contextual features) and the beta-binomial law (lines), by the number of calibration documents. The mean hardly moves; the spread does.", "name": "fig-lp_icp-calibration"}, "image": {"alt": "Three histograms of error rates with theoretical curves; the one for 50 calibration documents is several times as wide as the one for 1000."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Error rates at 90 % confidence of single divisions (bars: all seeds and divisions, contextual features) and the beta-binomial law (lines), by the number of calibration documents. Look at the spread rather than at the mean.", "name": "fig-lp_icp-calibration"}, "image": {"alt": "Three histograms of error rates, for 50, 200 and 1000 calibration documents, each with its theoretical curve."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.6), sharex=True)
 bins = np.linspace(0, 30, 31)
 for ax, q, color in zip(axes, (50, 200, 1000), plots.COLORS):
@@ -615,9 +835,15 @@ for ax, q, color in zip(axes, (50, 200, 1000), plots.COLORS):
     law = error_law(min(q, cfg.calibration), 0.1, cfg.test)
     grid = np.arange(0, int(0.3 * cfg.test))
     ax.hist(seen, bins=bins, density=True, color=color, alpha=0.5, label="divisions")
-    ax.plot(100 * grid / cfg.test, law.pmf(grid) * cfg.test / 100, color=color, label="law")
+    ax.plot(
+        100 * grid / cfg.test, law.pmf(grid) * cfg.test / 100, color=color, label="law"
+    )
     ax.axvline(10, linestyle="--", linewidth=1, color=plots.COLORS[6])
-    ax.set(title=f"{min(q, cfg.calibration)} calibration documents", xlabel="errors (%)", yticks=[])
+    ax.set(
+        title=f"{min(q, cfg.calibration)} calibration documents",
+        xlabel="errors (%)",
+        yticks=[],
+    )
 axes[0].set_ylabel("density")
 axes[0].legend()
 plt.show()
@@ -626,7 +852,10 @@ plt.show()
 # ### What does it cost to compute?
 
 # %% mystnb={"figure": {"caption": "Label-sets per document (mean, contextual features, 95 % confidence, logarithmic scale): all that exist, those with at most K flips, and those in the prediction set. The depth-first search examines at most twice the last bar.", "name": "fig-lp_icp-pruning"}, "image": {"alt": "Grouped bars on a logarithmic scale for 12, 30 and 54 tags; bars for all label-sets grow far faster than those after pruning."}} tags=["hide-input"]
-mean_size = {d: np.nanmean(np.array(sizes[BEST, d])[:, SIZE_EPS.index(0.05)], axis=(1, 2)) for d in cfg.tags}
+mean_size = {
+    d: np.nanmean(np.array(sizes[BEST, d])[:, SIZE_EPS.index(0.05)], axis=(1, 2))
+    for d in cfg.tags
+}
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
 bars = {
     "all label-sets": [2.0**d for d in cfg.tags],
@@ -634,8 +863,19 @@ bars = {
     "prediction set": [mean_size[d].mean() for d in cfg.tags],
 }
 for i, (name, heights) in enumerate(bars.items()):
-    ax.bar(np.arange(3) + 0.27 * (i - 1), heights, width=0.25, color=plots.COLORS[i], label=name)
-ax.set(yscale="log", xticks=range(3), xticklabels=[f"{d} tags" for d in cfg.tags], ylabel="label-sets per document")
+    ax.bar(
+        np.arange(3) + 0.27 * (i - 1),
+        heights,
+        width=0.25,
+        color=plots.COLORS[i],
+        label=name,
+    )
+ax.set(
+    yscale="log",
+    xticks=range(3),
+    xticklabels=[f"{d} tags" for d in cfg.tags],
+    ylabel="label-sets per document",
+)
 ax.legend()
 plt.show()
 
@@ -652,8 +892,14 @@ paper.claim(
 )
 examined, returned = np.mean(log["examined"], axis=0)
 n_tests = cfg.test * len(paper.seeds)
-paper.timing("milliseconds per document, all 4096 label-sets, vectorised", 1e3 * clock["exhaustive"] / n_tests)
-paper.timing("milliseconds per document, pruned search in plain Python", 1e3 * clock["pruned"] / n_tests)
+paper.timing(
+    "milliseconds per document, all 4096 label-sets, vectorised",
+    1e3 * clock["exhaustive"] / n_tests,
+)
+paper.timing(
+    "milliseconds per document, pruned search in plain Python",
+    1e3 * clock["pruned"] / n_tests,
+)
 paper.say(
     f"With {small_d} tags at 90 % confidence the search examines {examined:.0f} label-sets per document to return {returned:.0f} of "
     f"{2**small_d:,}; the sets equal the exhaustive ones for {'every' if all(log['same']) else 'NOT every'} test document."
@@ -666,7 +912,9 @@ paper.say(
 
 # %%
 log_median = {
-    key: np.log10(np.maximum(np.nanmedian(np.array(value), axis=3), 1)).mean(2)  # (seeds, confidence): mean over divisions
+    key: np.log10(np.maximum(np.nanmedian(np.array(value), axis=3), 1)).mean(
+        2
+    )  # (seeds, confidence): mean over divisions
     for key, value in sizes.items()
 }
 table = []
@@ -677,8 +925,16 @@ for arm in ARMS:
         table.append({"classifier": arm, "confidence": f"{100 * (1 - e):.0f} %", "10th percentile": float(low), "median": float(mid),
                       "90th percentile": float(high), f"median, {small_d} tags": float(np.nanmedian(np.array(sizes[arm, small_d])[:, k])),
                       "empty (%)": float(100 * (pooled[~np.isnan(pooled)] == 0).mean())})  # fmt: skip
-        paper.arm(f"{arm}, {large_d} tags", f"median size at {100 * (1 - e):.0f} %", 10 ** log_median[arm, large_d][:, k], unit="label-sets")
-paper.table(table, caption=f"Label-sets in the prediction set of a document, {large_d} tags unless said otherwise; documents of all seeds pooled.")
+        paper.arm(
+            f"{arm}, {large_d} tags",
+            f"median size at {100 * (1 - e):.0f} %",
+            10 ** log_median[arm, large_d][:, k],
+            unit="label-sets",
+        )
+paper.table(
+    table,
+    caption=f"Label-sets in the prediction set of a document, {large_d} tags unless said otherwise; documents of all seeds pooled.",
+)
 
 k90, k80 = SIZE_EPS.index(0.1), SIZE_EPS.index(0.2)
 statics = ("static, linear", "static, hidden layer")
@@ -689,29 +945,59 @@ paper.claim(
     baseline={arm: 10 ** log_median[arm, large_d][:, k90] for arm in statics},
 )
 at80 = np.array(sizes[BEST, large_d])[:, k80].reshape(len(paper.seeds), -1)
-paper.claim("sets_useful", successes=((at80 >= 1) & (at80 <= 100)).sum(1), trials=(~np.isnan(at80)).sum(1))
+versus_whole = np.exp(
+    np.log(10 ** log_median["static, whole text", large_d][:, k90] / contextual).mean()
+)
+paper.claim(
+    "sets_useful",
+    successes=((at80 >= 1) & (at80 <= 100)).sum(1),
+    trials=(~np.isnan(at80)).sum(1),
+)
+paper.say(
+    f"Against static features of the *whole* text, up to 600 characters, the median set of the static features has {versus_whole:.2f} times "
+    "as many label-sets as the contextual one; above 1 speaks for the contextual features, although they have read less."
+)
+deciles = np.maximum(
+    np.nanpercentile(np.array(sizes[BEST, large_d])[:, k90], [10, 90], axis=-1), 1
+)  # by seed and division
+flip_cost = np.abs(2 * kept["o"] - 1)
 paper.say(
     f"At 90 % confidence half of the documents get more than {np.exp(np.log(contextual).mean()):,.0f} label-sets with contextual features, of "
-    f"{2.0**large_d:.1e}. Between the 10th and the 90th percentile of documents the size changes by a factor of only "
-    f"{np.nanpercentile(np.array(sizes[BEST, large_d])[:, k90], 90) / max(np.nanpercentile(np.array(sizes[BEST, large_d])[:, k90], 10), 1):.1f}."
+    f"{2.0**large_d:.1e}. Given one calibration set, the size grows by a factor of {np.exp(np.log(deciles[1] / deciles[0]).mean()):.1f} "
+    f"from the 10th to the 90th percentile of documents; {100 * (flip_cost > 0.9).mean():.0f} % of all flips cost more than 0.9 of the dearest possible one."
 )
 
 # %% [markdown]
-# The last number is worth a thought. Most outputs are near 0 or 1, so nearly every flip costs nearly the same, about 1, and
+# The last two numbers are worth a thought. Where outputs are near 0 or 1, every flip costs about the same, and
 # a prediction set is close to "all label-sets with at most so many tags changed, whichever they are". The
-# Euclidean score hardly uses what the network knows about *which* tags are doubtful; exercise 1 tries a score that does.
+# Euclidean score has little use for what the network knows about *which* tags are doubtful; exercise 1 tries a score that has.
 #
 # ### Which norm?
 
 # %%
 rows_norm = []
 for k, p in enumerate((1, 2, 4)):
-    bounds = [set_sizes(kept["o"], kept["y"], kept["divisions"], p=p, up=up, stops=(large_d,))[large_d] for up in (True, False)]
+    bounds = [
+        set_sizes(
+            kept["o"], kept["y"], kept["divisions"], p=p, up=up, stops=(large_d,)
+        )[large_d]
+        for up in (True, False)
+    ]
     fewest, most = (float(np.nanmedian(b[k90])) for b in bounds)
     rate = 100 * np.array([n[k] for n in log["norms"]]) / (cfg.divisions * cfg.test)
     paper.arm(f"norm p={p}", "errors at 90 % confidence", rate)
-    rows_norm.append({"norm p": p, "errors at 90 % (%)": float(rate.mean()), "median size at least": fewest, "at most": most})
-paper.table(rows_norm, caption=f"Norms, contextual features, {large_d} tags; errors of all seeds, sizes of the first (bounds, exact where they agree).")
+    rows_norm.append(
+        {
+            "norm p": p,
+            "errors at 90 % (%)": float(rate.mean()),
+            "median size at least": fewest,
+            "at most": most,
+        }
+    )
+paper.table(
+    rows_norm,
+    caption=f"Norms, contextual features, {large_d} tags; errors of all seeds, sizes of the first (bounds, exact where they agree).",
+)
 
 # %% [markdown]
 # All norms are valid, as they must be. For $p = 1$ and $p = 2$ the flips even cost the same, $(1-m) - m$ and $(1-m)^2 - m^2$ with
@@ -722,39 +1008,69 @@ paper.table(rows_norm, caption=f"Norms, contextual features, {large_d} tags; err
 # Two more bars show what exchangeability is for: calibrated on the *training* documents, and calibrated on sections that are easy
 # (modules of programming languages, fonts) but tested on hard ones (development tools, documentation, graphics, science, sound).
 
-# %% mystnb={"figure": {"caption": "Errors of sets that promise 90 % (contextual features); dashed: what is allowed. One predictor per tag is far too careless without correction and too careful with it; naive sets and broken exchangeability miss the promise.", "name": "fig-lp_icp-baselines"}, "image": {"alt": "Horizontal bars of error rates for nine kinds of prediction sets with a dashed line at ten percent."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Errors of sets that promise 90 % (contextual features), every seed a dot. Bars beyond the dashed line break the promise; bars far short of it pay with larger sets. Orange: one predictor per tag; green: uncalibrated; pink: broken exchangeability.", "name": "fig-lp_icp-baselines"}, "image": {"alt": "Horizontal bars of error rates for nine kinds of prediction sets, with a dashed line at ten percent."}} tags=["hide-input"]
 n_all = cfg.divisions * cfg.test
 rates = {}
 for d in (small_d, large_d):
-    rates[f"label powerset, {d} tags"] = 100 * np.array(errors[BEST, d])[:, :, eps_index[0.1]].sum(1) / n_all
-    rates[f"per tag, eps/d, {d} tags"] = 100 * np.array([sum(b[d][0]) for b in log["bonferroni"]]) / n_all
-    rates[f"per tag, eps, {d} tags"] = 100 * np.array([sum(b[d][0]) for b in log["uncorrected"]]) / n_all
+    rates[f"label powerset, {d} tags"] = (
+        100 * np.array(errors[BEST, d])[:, :, eps_index[0.1]].sum(1) / n_all
+    )
+    rates[f"per tag, eps/d, {d} tags"] = (
+        100 * np.array([sum(b[d][0]) for b in log["bonferroni"]]) / n_all
+    )
+    rates[f"per tag, eps, {d} tags"] = (
+        100 * np.array([sum(b[d][0]) for b in log["uncorrected"]]) / n_all
+    )
 rates[f"naive, {small_d} tags"] = 100 * np.array(log["naive"]) / cfg.test
 rates["calibrated on training documents"] = np.array(log["broken"])[:, 0]
 rates["calibrated on other sections"] = np.array(log["broken"])[:, 1]
 fig, ax = plt.subplots(figsize=(6.8, 3.6))
-plots.bars(ax, rates, colors=[plots.COLORS[0]] + [plots.COLORS[i] for i in (1, 1, 0, 1, 1, 2, 3, 3)], unit="documents whose label-set is missed (%)")
+plots.bars(
+    ax,
+    rates,
+    colors=[plots.COLORS[0]] + [plots.COLORS[i] for i in (1, 1, 0, 1, 1, 2, 3, 3)],
+    unit="documents whose label-set is missed (%)",
+)
 ax.axvline(10, linestyle="--", linewidth=1, color=plots.COLORS[6])
+ax.set_xlim(0, 100)
 plt.show()
 
 # %%
 for name in list(rates)[1:3] + list(rates)[4:]:
     paper.arm(name, "errors at 90 % confidence", rates[name])
 both = {d: f"{d} tags" for d in (small_d, large_d)}
-for claim_id, key in (("bonferroni_valid", "bonferroni"), ("uncorrected_invalid", "uncorrected")):
+for claim_id, key in (
+    ("bonferroni_valid", "bonferroni"),
+    ("uncorrected_invalid", "uncorrected"),
+):
     counts = {name: [sum(b[d][0]) for b in log[key]] for d, name in both.items()}
-    paper.claim(claim_id, successes=counts, trials={name: [n_all] * len(paper.seeds) for name in counts})
+    paper.claim(
+        claim_id,
+        successes=counts,
+        trials={name: [n_all] * len(paper.seeds) for name in counts},
+    )
 paper.claim(
     "bonferroni_wider",
     ours={name: 10 ** log_median[BEST, d][:, k90] for d, name in both.items()},
-    baseline={name: [max(10 ** b[d][1], 1.0) for b in log["bonferroni"]] for d, name in both.items()},
+    baseline={
+        name: [max(10 ** b[d][1], 1.0) for b in log["bonferroni"]]
+        for d, name in both.items()
+    },
 )
-paper.claim("naive_misses", successes=log["naive"], trials=[cfg.test] * len(paper.seeds))
+paper.claim(
+    "naive_misses", successes=log["naive"], trials=[cfg.test] * len(paper.seeds)
+)
 paper.say(
     "Median sizes of the corrected sets, one predictor per tag: "
-    + ", ".join(f"{10 ** np.mean([b[d][1] for b in log['bonferroni']]):.3g} ({name})" for d, name in both.items())
+    + ", ".join(
+        f"{10 ** np.mean([b[d][1] for b in log['bonferroni']]):.3g} ({name})"
+        for d, name in both.items()
+    )
     + "; of label-powerset sets: "
-    + ", ".join(f"{10 ** log_median[BEST, d][:, k90].mean():.3g} ({name})" for d, name in both.items())
+    + ", ".join(
+        f"{10 ** log_median[BEST, d][:, k90].mean():.3g} ({name})"
+        for d, name in both.items()
+    )
     + ", all at 90 % confidence."
 )
 
@@ -763,17 +1079,27 @@ paper.say(
 #
 # The error rate is an average over documents. Nothing says that it holds for every kind of document.
 
-# %% mystnb={"figure": {"caption": "Errors at 90 % confidence by the number of tags that a document really has (contextual features, mean and 95 % interval over seeds). Documents with many tags pay for those with few.", "name": "fig-lp_icp-conditional"}, "image": {"alt": "A curve of error rates that stays below ten percent for documents with few tags and rises steeply for documents with many tags."}} tags=["hide-input"]
-present = [n for n in range(11) if all(len(dict(seed_log)[n]) for seed_log in log["by tags"])]
-by_tags = np.array([[100 * dict(seed_log)[n].mean() for n in present] for seed_log in log["by tags"]])
+# %% mystnb={"figure": {"caption": "Errors at 90 % confidence by the number of tags that a document really has (contextual features, mean and 95 % interval over seeds). A guarantee for every kind of document would keep the curve under the dashed line everywhere.", "name": "fig-lp_icp-conditional"}, "image": {"alt": "Curve of error rates over the number of true tags with a dashed line at the promised ten percent."}} tags=["hide-input"]
+present = [
+    n for n in range(11) if all(len(dict(seed_log)[n]) for seed_log in log["by tags"])
+]
+by_tags = np.array(
+    [[100 * dict(seed_log)[n].mean() for n in present] for seed_log in log["by tags"]]
+)
 fig, ax = plt.subplots(figsize=(6.2, 3.0))
 plots.band(ax, present, by_tags, label="observed", color=plots.COLORS[0], marker="o")
-ax.axhline(10, linestyle="--", linewidth=1, color=plots.COLORS[6], label="promised on average")
-ax.set(xlabel=f"true tags of the document, of {large_d}", ylabel="errors (%)")
+ax.axhline(
+    10, linestyle="--", linewidth=1, color=plots.COLORS[6], label="promised on average"
+)
+ax.set(
+    xlabel=f"true tags of the document, of {large_d}",
+    ylabel="errors (%)",
+    ylim=(0, 100),
+)
 ax.legend()
 plt.show()
 
-# %% mystnb={"figure": {"caption": "Credibility and confidence of the forced prediction, all test documents. Confidence in one single label-set is low for nearly all documents; credibility spreads over the whole range, as p-values do.", "name": "fig-lp_icp-credibility"}, "image": {"alt": "Two histograms: credibility and confidence for weak and for contextual features."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How plausible the forced prediction is (credibility, left) and how clearly it beats the second label-set (confidence, right), over all test documents. A predictor that singles out one label-set has its mass at the right edge of the right panel.", "name": "fig-lp_icp-credibility"}, "image": {"alt": "Two histograms: credibility and confidence for weak and for contextual features."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.8), sharey=True)
 for i, arm in enumerate(("weak", BEST)):
     for j, ax in enumerate(axes):
@@ -794,12 +1120,20 @@ plt.show()
 table = []
 for arm in ARMS:
     row = {"classifier": arm}
-    for title, key in (("micro-F1", "f1"), ("micro-F1, all data", "plain"), ("exact label-set", "exact"), ("exact, all data", "exact plain")):
+    for title, key in (
+        ("micro-F1", "f1"),
+        ("micro-F1, all data", "plain"),
+        ("exact label-set", "exact"),
+        ("exact, all data", "exact plain"),
+    ):
         values = [seed_log[arm] for seed_log in log[key]]
         paper.arm(arm, f"{title} (%)", values)
         row[f"{title} (%)"] = float(np.mean(values))
     table.append(row)
-paper.table(table, caption=f"Forced prediction of the conformal predictor against the same classifier trained on proper training and calibration documents, {large_d} tags.")
+paper.table(
+    table,
+    caption=f"Forced prediction of the conformal predictor against the same classifier trained on proper training and calibration documents, {large_d} tags.",
+)
 paper.claim(
     "no_accuracy_loss",
     ours={arm: [f1[arm] for f1 in log["f1"]] for arm in ARMS},
@@ -821,8 +1155,8 @@ paper.report()
 # - **Data.** Debian descriptions with debtags instead of two English collections and a Czech one. Debtags are
 #   incomplete: a missing tag is often an oversight, which bounds what any classifier can reach, and so the size of the sets.
 # - **Classifiers.** Frozen MiniLM vectors with one hidden layer stand for fine-tuned BERT; TF-IDF with SVD stands for networks on word2vec.
-# - **Same words.** The MiniLM vectors were made from 64 tokens, so TF-IDF reads the first 45 words as well. On pilot seeds, with TF-IDF
-#   reading descriptions to their end, most of the difference between contextual and static sets was gone: that regime compared texts, not features, and was dropped.
+# - **Same words.** The MiniLM vectors were made from 64 tokens, so the static classifiers of the claim read the first 45 words as well. The card of
+#   our plan had TF-IDF read whole descriptions; pilot seeds showed that this compares texts rather than features, so it became an arm of its own.
 # - **Other regimes dropped on pilot seeds.** A hidden layer of 256 units and twice as many epochs (no better on validation documents, half as
 #   fast); learning rates of 1e-3 to 1e-2 (one was fixed per kind of network); a split of all packages grouped by source instead of
 #   one package per source (only the latter makes documents exchangeable one by one); sections in two halves for the shift (too mild to see).
@@ -844,8 +1178,19 @@ o_clip = np.clip(kept["o"], 1 / GRID, 1 - 1 / GRID)
 costs = np.round(np.abs(np.log(o_clip / (1 - o_clip))) * 64).astype(np.int64)
 strange = (costs * ((kept["o"] >= 0.5) != kept["y"])).sum(1)
 rows_1 = []
-for name, a_all in (("Euclidean", squared_score(kept["o"], kept["y"])), ("log-odds", strange)):
-    rate = np.mean([(a_all[p[cfg.calibration :]] > tau_squared(a_all[p[: cfg.calibration]], 0.1)).mean() for p in kept["divisions"]])
+for name, a_all in (
+    ("Euclidean", squared_score(kept["o"], kept["y"])),
+    ("log-odds", strange),
+):
+    rate = np.mean(
+        [
+            (
+                a_all[p[cfg.calibration :]]
+                > tau_squared(a_all[p[: cfg.calibration]], 0.1)
+            ).mean()
+            for p in kept["divisions"]
+        ]
+    )
     tau = tau_squared(a_all[cal], 0.1)
     if name == "Euclidean":
         budget = np.maximum(units(tau - least(kept["o"][test[:200]])), 0)
@@ -855,7 +1200,10 @@ for name, a_all in (("Euclidean", squared_score(kept["o"], kept["y"])), ("log-od
     n = [counts_by_budget(c, b + 1, (D,))[D][-1] for c, b in zip(cost_in_units, budget)]
     rows_1.append({"score": name, "errors at 90 % (%)": float(100 * rate), "10th percentile": float(np.percentile(n, 10)),
                    "median": float(np.median(n)), "90th percentile": float(np.percentile(n, 90))})  # fmt: skip
-paper.table(rows_1, caption="Two scores, first seed: errors over all divisions, sizes of the first 200 test documents.")
+paper.table(
+    rows_1,
+    caption="Two scores, first seed: errors over all divisions, sizes of the first 200 test documents.",
+)
 
 # %% [markdown]
 # ### Exercise 2
@@ -870,7 +1218,9 @@ for q in range(50, 3001, 10):
     k = q + 1 - int(np.floor(0.1 * (q + 1) + 1e-9))
     chance[q] = stats.beta.sf(0.12, q + 1 - k, k)
 enough = max((q for q in chance if chance[q] >= 0.05), default=40) + 10
-paper.say(f"With 100 calibration documents the chance is {100 * chance[100]:.0f} %; from {enough} on it stays under 5 %.")
+paper.say(
+    f"With 100 calibration documents the chance is {100 * chance[100]:.0f} %; from {enough} on it stays under 5 %."
+)
 
 # %% [markdown]
 # ### Exercise 3
@@ -885,7 +1235,9 @@ a_all, group = squared_score(o_all, y_all), np.digitize((o_all >= 0.5).sum(1), [
 wrong_1, wrong_3, true_tags = [], [], []
 for part in kept["divisions"]:
     cal_part, test_part = part[: cfg.calibration], part[cfg.calibration :]
-    limits = np.array([tau_squared(a_all[cal_part][group[cal_part] == g], 0.1) for g in range(3)])
+    limits = np.array(
+        [tau_squared(a_all[cal_part][group[cal_part] == g], 0.1) for g in range(3)]
+    )
     wrong_1.append(a_all[test_part] > tau_squared(a_all[cal_part], 0.1))
     wrong_3.append(a_all[test_part] > limits[group[test_part]])
     true_tags.append(y_all[test_part].sum(1))
@@ -894,8 +1246,17 @@ rows_3 = []
 for low, high in ((0, 2), (3, 5), (6, 8), (9, 99)):
     chosen = (true_tags >= low) & (true_tags <= high)
     name = f"{low} to {high}" if high < 99 else f"{low} or more"
-    rows_3.append({"true tags": name, "one calibration (%)": float(100 * wrong_1[chosen].mean()), "by predicted number (%)": float(100 * wrong_3[chosen].mean())})
-paper.table(rows_3, caption="Errors at 90 % confidence by the number of true tags, first seed: fairer, but the truth still differs from the prediction.")
+    rows_3.append(
+        {
+            "true tags": name,
+            "one calibration (%)": float(100 * wrong_1[chosen].mean()),
+            "by predicted number (%)": float(100 * wrong_3[chosen].mean()),
+        }
+    )
+paper.table(
+    rows_3,
+    caption="Errors at 90 % confidence by the number of true tags, first seed. What is known at test time is the prediction, not the truth.",
+)
 
 # %% [markdown]
 # ## References

@@ -1,0 +1,247 @@
+"""The site, as built from `smoke` runs of every paper: its files, and what a real browser sees of it."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from book.tools import ROOT
+from book.tools.notebooks import papers, repository
+from shared.data import catalog
+from shared.paper import describe
+from tests.conftest import python
+
+pytestmark = pytest.mark.xdist_group("site")
+PAPERS = papers()
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_BROWSER = "no Chromium on this machine: install Debian's `chromium`"
+
+
+@pytest.fixture(scope="session")
+def html():
+    """Folder of the site."""
+    done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return ROOT / "_build/smoke/_build/html"
+
+
+@pytest.fixture(scope="session")
+def pages(html):
+    """Every page of the table of contents, parsed: path -> soup."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    names = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    return {name: BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
+
+
+def test_every_page_is_there_and_says_that_it_is_a_test(pages):
+    assert len(pages) >= len(PAPERS) + 7
+    for name, soup in pages.items():
+        assert len(soup.get_text()) > 500, name
+        assert "its numbers mean nothing" in soup.get_text(), f"{name} has no banner"
+
+
+def test_every_local_link_leads_somewhere(html, pages):
+    ids = {}
+    broken = []
+    for name, soup in pages.items():
+        here = (html / name).parent
+        for tag, attribute in (("a", "href"), ("img", "src"), ("script", "src"), ("link", "href")):
+            for element in soup.find_all(tag):
+                target = element.get(attribute)
+                if not target or urlparse(target).scheme or target.startswith("//"):
+                    continue
+                path, _, anchor = target.partition("#")
+                file = (here / unquote(path.split("?")[0])).resolve() if path else (html / f"{name}.html")
+                if not file.exists():
+                    broken.append(f"{name}: {target}")
+                elif anchor and file.suffix == ".html":
+                    if file not in ids:
+                        text = file.read_text(encoding="utf-8")
+                        ids[file] = set(re.findall(r'\bid="([^"]+)"', text))
+                    if unquote(anchor) not in ids[file]:
+                        broken.append(f"{name}: {target} (no such place)")
+    assert not broken, broken[:10]
+
+
+def test_nothing_is_loaded_from_elsewhere(pages):
+    for name, soup in pages.items():
+        loaded = [e.get("src") or e.get("href") for e in soup.find_all(["script", "img", "iframe"])]
+        loaded += [e.get("href") for e in soup.find_all("link") if set(e.get("rel", [])) & {"stylesheet", "preload", "icon"}]
+        outside = [u for u in loaded if u and (urlparse(u).scheme in ("http", "https") or u.startswith("//"))]
+        assert not outside, f"{name}: {outside}"
+
+
+@pytest.mark.parametrize("slug", PAPERS)
+def test_a_notebook_page(html, pages, slug):
+    name = f"notebooks/{PAPERS[slug]}/{slug}"
+    soup, info = pages[name], describe(slug)
+    assert info["title"] in soup.h1.get_text()
+    url, branch = repository()
+    colab = [a["href"] for a in soup.find_all("a", href=True) if "colab.research.google.com" in a["href"]]
+    want = f"https://colab.research.google.com/github/{url.split('github.com/')[1]}/blob/{branch}/{name}.ipynb"
+    assert len(colab) >= 2 and set(colab) == {want} and (ROOT / f"{name}.ipynb").exists()
+    run = soup.find(class_="book-run").get_text()
+    for part in ("This page", "smoke", "seeds", "torch", "commit", "full", info["fidelity"]):
+        assert part in run
+    downloads = {Path(a["href"]).name: html / Path(name).parent / a["href"] for a in soup.select("a.download")}
+    assert {f"{slug}.ipynb", f"{slug}.py", f"{slug}.json"} <= set(downloads)
+    assert downloads[f"{slug}.ipynb"].read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
+    numbers = [span.get_text() for span in soup.select("figcaption .caption-number")]
+    assert numbers and all(re.fullmatch(r"Fig\. [\d.]+ ?", number) for number in numbers)
+    assert soup.select("a[href*='bibliography.html#']"), "no citation that opens"
+    assert all(claim["sentence"] in soup.get_text() for claim in info["claims"])
+
+
+def test_every_picture_has_alt_text(pages):
+    for name, soup in pages.items():
+        for image in soup.select("article img, .bd-article img"):
+            assert len(image.get("alt", "").split()) >= 3, f"{name}: {image.get('src')}"
+
+
+def test_the_results_page_has_every_claim(pages):
+    rows = pages["book/results"].select("table#claims tbody tr")
+    assert len(rows) == sum(len(describe(slug)["claims"]) for slug in PAPERS)
+    assert pages["book/results"].find("img", src=re.compile("forest"))
+
+
+def test_the_data_page_has_every_set_with_licence(pages):
+    text = pages["book/data"].get_text()
+    assert all(name in text and entry["licence"] in text for name, entry in catalog().items())
+
+
+# -- in a browser ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser, html, request):
+    """Open a page from disk with the network cut off; console errors and failed requests fail the test."""
+    contexts, problems, seen = [], [], []
+
+    def go(name, width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.route(re.compile(r"^https?://"), lambda route: route.abort())
+        context.add_init_script(f"localStorage.setItem('mode', '{scheme}'); localStorage.setItem('theme', '{scheme}')")
+        page = context.new_page()
+        page.on("console", lambda m: problems.append(f"{name}: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
+        page.on("requestfailed", lambda r: problems.append(f"{name}: failed {r.url}"))
+        page.goto(f"file://{html}/{name}.html")
+        page.wait_for_load_state("load")
+        contexts.append(context)
+        seen.append(page)
+        return page
+
+    yield go
+    failed = problems or getattr(request.node, "failed", False)
+    for page in seen:
+        if failed:
+            shots = ROOT / "_build/screenshots"
+            shots.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=shots / f"{request.node.name.replace('/', '-')[:80]}.png", full_page=True)
+    for context in contexts:
+        context.close()
+    assert not problems, problems
+
+
+PAGES = ["book/index", "book/results", "book/how_to_read", "book/data", "book/reference",
+         *(f"notebooks/{part}/{slug}" for slug, part in PAPERS.items()),
+         *sorted({f"book/parts/{part}" for part in PAPERS.values()})]  # fmt: skip
+
+LOOK = """() => {
+  const column = document.querySelector('.bd-article') || document.querySelector('article');
+  const box = column.getBoundingClientRect();
+  const bad = [];
+  for (const image of column.querySelectorAll('img')) {
+    if (image.closest('details:not([open])')) continue;
+    const r = image.getBoundingClientRect();
+    if (!image.complete || image.naturalWidth < 50) bad.push('not loaded: ' + image.src);
+    else if (r.width < 40 || r.height < 20) bad.push('not visible: ' + image.src);
+    else if (r.left < box.left - 2 || r.right > box.right + 2) bad.push('outside its column: ' + image.src);
+    const canvas = document.createElement('canvas');
+    canvas.width = 40; canvas.height = 40;
+    const pen = canvas.getContext('2d');
+    pen.drawImage(image, 0, 0, 40, 40);
+    try {
+      const data = pen.getImageData(0, 0, 40, 40).data;
+      if (new Set(data).size < 4) bad.push('blank: ' + image.src);
+      for (let i = 3; i < data.length; i += 4) if (data[i] < 255) { bad.push('see-through: ' + image.src); break; }
+    } catch (error) { /* pixels of a file:// picture cannot be read without a flag */ }
+  }
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (wide > 2) bad.push('the page is ' + wide + ' px too wide');
+  return bad;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_pages_on_screens(visit, width, scheme):
+    for name in PAGES:
+        page = visit(name, width, scheme)
+        for picture in page.query_selector_all("article img"):
+            if picture.is_visible():
+                picture.scroll_into_view_if_needed()
+        assert not page.evaluate(LOOK), name
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+def test_formulas_are_set_without_a_network(visit):
+    for slug, part in PAPERS.items():
+        page = visit(f"notebooks/{part}/{slug}")
+        page.wait_for_selector("mjx-container", timeout=15000)
+        assert page.locator("mjx-merror").count() == 0
+        assert not re.search(r"\\\(|\\\[", page.locator("article").first.inner_text())
+
+
+def test_the_claims_filter(visit):
+    page = visit("book/results")
+    rows = page.locator("table#claims tbody tr")
+    total = rows.count()
+    assert page.locator("table#claims tbody tr:visible").count() == total
+    slug = list(PAPERS)[0]
+    page.get_by_label("text").fill(describe(slug)["claims"][0]["sentence"][:40])
+    shown = page.locator("table#claims tbody tr:visible")
+    assert 1 <= shown.count() < total
+    assert page.locator("[data-count]").inner_text() == f"{shown.count()} of {total} claims"
+    page.get_by_label("text").fill("")
+    part = PAPERS[slug]
+    page.get_by_label("part").select_option(part)
+    wanted = sum(len(describe(s)["claims"]) for s, p in PAPERS.items() if p == part)
+    assert page.locator("table#claims tbody tr:visible").count() == wanted
+
+
+def test_search_finds_a_paper_by_its_method(visit):
+    page = visit("search")
+    page.goto(page.url.split("?")[0] + "?q=conformal")
+    page.wait_for_selector("#search-results li a", timeout=15000)
+    links = [a.get_attribute("href") for a in page.query_selector_all("#search-results li a")]
+    assert any("lp_icp" in link for link in links)
+
+
+def test_solutions_are_folded_and_open(visit):
+    slug, part = next(iter(PAPERS.items()))
+    page = visit(f"notebooks/{part}/{slug}")
+    folded = page.locator("details.hide").first
+    assert folded.get_attribute("open") is None
+    folded.locator("summary").first.click()
+    assert folded.get_attribute("open") is not None
