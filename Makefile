@@ -7,6 +7,7 @@ PAPERS ?=
 SCALE ?=
 SEEDS ?=
 CORES ?=
+TESTS ?= tests notebooks
 export PYTHONPATH := $(CURDIR)
 
 help: ## this list
@@ -29,7 +30,7 @@ book: $(BIN)/.ready ## run what is out of date, build the site into _build/html
 
 test: $(BIN)/.ready ## lint, then every test
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || { echo "ruff has complaints: run make format"; exit 1; }
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --nbmake --nbmake-timeout=300 $(TESTS)
 
 sync: $(BIN)/.ready ## make the .ipynb files from the .py files
 	@$(BIN)/python -m book.tools.sync
@@ -44,7 +45,7 @@ drift: $(BIN)/.ready ## compare the runs at small with the accepted records
 	@$(BIN)/python -m book.tools.drift
 
 bench: $(BIN)/.ready ## speed of the machinery, as ratios
-	@$(BIN)/python -m book.tools.bench
+	@$(BIN)/python -m book.tools.bench $(SCALE)
 
 serve: book ## look at the site on http://localhost:8000
 	@$(BIN)/python -m http.server --directory _build/html --bind 127.0.0.1 8000
@@ -56,7 +57,7 @@ lock: ## make requirements.lock anew from pyproject.toml (in a fresh environment
 	@$(PYTHON) data_scripts/lock.py
 
 clean: ## remove what was generated (keeps .venv and downloads)
-	@rm -rf _build .pytest_cache .ruff_cache
+	@rm -rf _build .pytest_cache .ruff_cache notebooks/.ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .PHONY: help setup book test sync notebook records drift bench serve format lock clean

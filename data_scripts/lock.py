@@ -26,7 +26,10 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "venv", env], check=True)
         pip = [env / "bin" / "python", "-m", "pip"]
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        wanted = [*project["dependencies"], *(one for many in project["optional-dependencies"].values() for one in many)]
+        wanted = [
+            *project["dependencies"],
+            *(one for many in project["optional-dependencies"].values() for one in many),
+        ]
         subprocess.run([*pip, "install", "--quiet", "--dry-run", "--ignore-installed", "--report", f"{folder}/report.json",
                         *PINS, *wanted], check=True)  # fmt: skip
         report = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))
@@ -35,9 +38,7 @@ def main() -> int:
         for item in report["install"]
     )
     lines = [pin for pin in found if not TORCH_OWN.match(pin)]
-    head = (
-        "# Made by `make lock` from pyproject.toml; the CUDA libraries that torch pins itself are left out.\n"
-    )
+    head = "# Made by `make lock` from pyproject.toml; the CUDA libraries that torch pins itself are left out.\n"
     (ROOT / "requirements.lock").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"requirements.lock: {len(lines)} packages")
     return 0

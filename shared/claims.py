@@ -184,7 +184,9 @@ def _superiority(claim, per_seed, item_se=0.0, delta=None, back=float) -> Outcom
     else:
         verdict = FAILS if high < delta else UNRESOLVED
     note = "one seed gives no interval" if not math.isfinite(high) else ""
-    return Outcome(verdict, back(mean), _finite(back, low), _finite(back, high), 0.95, _finite(back, detectable), note=note)
+    return Outcome(
+        verdict, back(mean), _finite(back, low), _finite(back, high), 0.95, _finite(back, detectable), note=note
+    )
 
 
 def _finite(back, value):

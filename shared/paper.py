@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,7 +124,7 @@ def table_html(rows: list[dict], caption: str = "") -> str:
     def cell(value):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        return f'<td{" class=number" if number else ""}>{escape(shown)}</td>'
+        return f"<td{' class=number' if number else ''}>{escape(shown)}</td>"
 
     body = "".join("<tr>" + "".join(cell(row.get(key, "")) for key in head) + "</tr>" for row in rows)
     top = "".join(f"<th>{escape(str(key))}</th>" for key in head)
@@ -226,10 +226,13 @@ class Paper:
         if wrong:
             raise TypeError(f"settings: give a (smoke, small, full) tuple for {', '.join(wrong)}.")
         rows = [
-            {"setting": name, **{s: _setting(v) for s, v in zip(scales.SCALES, triple)}} for name, triple in values.items()
+            {"setting": name, **{s: _setting(v) for s, v in zip(scales.SCALES, triple)}}
+            for name, triple in values.items()
         ]
         rows.append({"setting": "seeds", **{s: str(self.info["seeds"][s]) for s in scales.SCALES}})
-        self.table(rows, caption=f"Settings by scale; this run: {self.scale}, {len(self.seeds)} seeds, {self.device.type}.")
+        self.table(
+            rows, caption=f"Settings by scale; this run: {self.scale}, {len(self.seeds)} seeds, {self.device.type}."
+        )
         chosen = {name: triple[scales.SCALES.index(self.scale)] for name, triple in values.items()}
         self._settings.update(chosen)
         return SimpleNamespace(**chosen)
@@ -374,7 +377,10 @@ class Paper:
             }
             for claim in self.info["claims"]
         ]
-        self.table(rows, caption=f"Paper against measured ({self.scale}, {len(self.seeds)} seeds). Positive effects support the claim.")
+        self.table(
+            rows,
+            caption=f"Paper against measured ({self.scale}, {len(self.seeds)} seeds). Positive effects support the claim.",
+        )
         if "BOOK_OUT" in os.environ:
             folder = Path(os.environ["BOOK_OUT"])
         else:
@@ -414,7 +420,7 @@ class Paper:
             "timings": self._timings,
             "commit": commit,
             "dirty": dirty,
-            "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
 
@@ -511,7 +517,9 @@ def _commit() -> tuple[str | None, bool | None]:
         return None, None
 
     def git(*words):
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "--short=10", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -59,7 +59,7 @@ def band(ax, x, ys, label=None, color=None, marker=None, **kwargs):
 
 def bars(ax, values: dict, colors=None, unit: str = "%"):
     """Horizontal bars of means with 95 % intervals and every seed as a dot: `values` is {arm: (seeds,)}."""
-    for row, (arm, ys) in enumerate(values.items()):
+    for row, ys in enumerate(values.values()):
         mean, half = interval(np.asarray(ys, float)[:, None])
         color = COLORS[0] if colors is None else colors[row]
         ax.barh(row, mean[0], xerr=half[0], color=color, alpha=0.75, error_kw={"capsize": 3, "linewidth": 1.2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -39,10 +40,8 @@ def install(requirements) -> None:
         return
     pins = []
     for name in KEEP:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             pins.append(f"{name}=={metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            pass
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(pins) + "\n")

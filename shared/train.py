@@ -38,7 +38,9 @@ def sgd(parameters, lr: float, momentum: float = 0.9, weight_decay: float = 0.0)
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
 
 
-def batches(n: int, size: int, generator: torch.Generator, device: torch.device | None = None) -> Iterator[torch.Tensor]:
+def batches(
+    n: int, size: int, generator: torch.Generator, device: torch.device | None = None
+) -> Iterator[torch.Tensor]:
     """Index batches of one shuffled epoch.
 
     Args:

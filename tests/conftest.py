@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Notebooks and long tests first, so that two workers end together."""
-    items.sort(key=lambda item: 0 if "slow" in item.keywords else 1 if item.fspath.ext == ".ipynb" else 2)
+    items.sort(key=lambda item: 0 if "slow" in item.keywords else 1 if item.path.suffix == ".ipynb" else 2)
 
 
 def python(checkout: Path, *words: str, env: dict | None = None, check: bool = False):

@@ -39,7 +39,11 @@ def test_run_build_and_run_only_what_changed(checkout):
 
     # nothing changed, and every file touched: nothing runs, the site stays
     built = page.stat().st_mtime
-    for path in [*(checkout / "notebooks").rglob("*.*"), *(checkout / "shared").rglob("*.py"), *(checkout / "_build/keys").rglob("*.key")]:
+    for path in [
+        *(checkout / "notebooks").rglob("*.*"),
+        *(checkout / "shared").rglob("*.py"),
+        *(checkout / "_build/keys").rglob("*.key"),
+    ]:
         os.utime(path)
     again = book(checkout)
     assert again.returncode == 0 and ran(again) == set() and page.stat().st_mtime == built
@@ -93,7 +97,11 @@ def test_a_notebook_that_raises_is_named_and_the_others_finish(checkout):
 @pytest.mark.slow
 def test_a_killed_book_goes_on_from_what_was_finished(checkout):
     """kill -9 of the whole group while the second paper runs."""
-    edit(checkout / TWO, "accuracy = {", "import time\nif not __import__('os').path.exists('/tmp/never'):\n    time.sleep(T)\naccuracy = {")
+    edit(
+        checkout / TWO,
+        "accuracy = {",
+        "import time\nif not __import__('os').path.exists('/tmp/never'):\n    time.sleep(T)\naccuracy = {",
+    )
     edit(checkout / TWO, "time.sleep(T)", "time.sleep(8)")
     command = [sys.executable, *BOOK, "--cores", "2", "--no-site"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(checkout)}

@@ -15,7 +15,19 @@ from packaging.requirements import Requirement
 from book.tools import ROOT
 from book.tools.notebooks import papers
 
-RUNTIME = ("ipykernel", "nbclient", "papermill", "torch", "torchvision", "numpy", "matplotlib", "pandas", "pip", "setuptools", "wheel")
+RUNTIME = (
+    "ipykernel",
+    "nbclient",
+    "papermill",
+    "torch",
+    "torchvision",
+    "numpy",
+    "matplotlib",
+    "pandas",
+    "pip",
+    "setuptools",
+    "wheel",
+)
 
 
 def closure(names):
@@ -79,7 +91,16 @@ def test_a_notebook_runs_from_its_file_alone(runtime, repository, tmp_path, slug
     spec.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "bare", "language": "python"}))
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "-k", "bare", str(ipynb), str(tmp_path / "out.ipynb")]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--no-progress-bar",
+        "-k",
+        "bare",
+        str(ipynb),
+        str(tmp_path / "out.ipynb"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((tmp_path / f"{slug}.json").read_text())
@@ -100,7 +121,9 @@ def versions(python):
 
 def test_a_source_that_cannot_be_installed_is_said_in_one_sentence(runtime, tmp_path):
     python, other = runtime
-    cells = json.loads((ROOT / "notebooks" / next(iter(f"{p}/{s}.ipynb" for s, p in papers().items()))).read_text())["cells"]
+    cells = json.loads((ROOT / "notebooks" / next(iter(f"{p}/{s}.ipynb" for s, p in papers().items()))).read_text())[
+        "cells"
+    ]
     setup = "".join(next(c for c in cells if "setup" in c["metadata"].get("tags", []))["source"])
     env = {**os.environ, "BOOK_SOURCE": str(tmp_path / "nowhere"), "PYTHONPATH": str(other), "TMPDIR": str(tmp_path)}
     done = subprocess.run([str(python), "-c", setup], env=env, cwd=tmp_path, capture_output=True, text=True)

@@ -36,7 +36,7 @@ def test_fashion_mnist_parts_are_disjoint_within_and_between_seeds():
     for seed in range(5):
         d = load("fashion_mnist", seed=seed, train=2000, val=300, test=500)
         assert d.x_train.shape == (2000, 1, 28, 28) and d.x_train.dtype == torch.float32
-        assert 0 <= d.x_train.min() and d.x_train.max() == 1 and d.y_test.dtype == torch.int64
+        assert d.x_train.min() >= 0 and d.x_train.max() == 1 and d.y_test.dtype == torch.int64
         assert len(d.y_train.unique()) == 10
         images[seed] = {x.numpy().tobytes() for x in torch.cat([d.x_train, d.x_val, d.x_test])}
     assert data.loaded == {"fashion_mnist": data.catalog()["fashion_mnist"]["sha256"]}
@@ -137,7 +137,10 @@ def small_cifar(rows=7, member="cifar-10-batches-bin/{}", cut=0):
     out, labels, pixels = io.BytesIO(), [], []
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for file in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
-            y, x = rng.integers(10, size=(rows, 1), dtype=np.uint8), rng.integers(256, size=(rows, 3072), dtype=np.uint8)
+            y, x = (
+                rng.integers(10, size=(rows, 1), dtype=np.uint8),
+                rng.integers(256, size=(rows, 3072), dtype=np.uint8),
+            )
             content = np.hstack([y, x]).tobytes()[: rows * 3073 - cut]
             info = tarfile.TarInfo(member.format(file))
             info.size = len(content)

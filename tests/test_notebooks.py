@@ -79,7 +79,7 @@ def test_code_is_plain_python(slug):
     """No magics, no shell, no progress bars, nothing of this machine: the code is hashed and runs anywhere."""
     for cell in cells(slug, "code"):
         ast.parse(cell.source)
-        assert cell.source.isascii() or "setup" in cell.metadata.get("tags", []), cell.source[:80]
+        cell.source.encode("latin-1")  # no fancy Unicode: it breaks PDF and terminals
     code = "\n".join(c.source for c in cells(slug, "code"))
     assert not re.search(r"\btqdm\b|\\x1b\[|/home/|/root/|/tmp/w", code)
     lines = sum(1 for c in cells(slug, "code") for line in c.source.splitlines() if line.strip())

@@ -16,7 +16,9 @@ BUDGET = 240.0  # seconds of one core
 def rotation() -> list[str]:
     """Papers to re-run for this commit: in an order that the commit draws, while their time fits the budget."""
     try:
-        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         commit = ""
     order = sorted(papers(), key=lambda slug: hashlib.sha256((commit + slug).encode()).hexdigest())
@@ -42,7 +44,9 @@ def test_a_new_run_gives_the_accepted_results(slug, tmp_path):
     new = read_record(tmp_path / f"{slug}.json")
     a, b = accepted["provenance"], new["provenance"]
     if a["versions"] == b["versions"] and a.get("device_print") == b.get("device_print"):
-        assert new["results"] == accepted["results"], "same machine, same versions: the results must be the same to the bit"
+        assert new["results"] == accepted["results"], (
+            "same machine, same versions: the results must be the same to the bit"
+        )
         return
     info = describe(slug)
     old, now = verdicts(info, accepted), verdicts(info, new)

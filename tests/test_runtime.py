@@ -28,7 +28,9 @@ def test_install_holds_the_runtimes_own_packages_fixed(monkeypatch):
     runtime.install(["numpy", "surely-not-a-package>=2"])
     (command, constraints) = calls[0]
     assert command[-1] == "surely-not-a-package>=2"
-    assert constraints.split() == [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy", "pandas")]
+    assert constraints.split() == [
+        f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy", "pandas")
+    ]
 
 
 def test_a_failed_install_is_one_sentence(monkeypatch):

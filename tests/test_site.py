@@ -71,7 +71,9 @@ def test_every_local_link_leads_somewhere(html, pages):
 def test_nothing_is_loaded_from_elsewhere(pages):
     for name, soup in pages.items():
         loaded = [e.get("src") or e.get("href") for e in soup.find_all(["script", "img", "iframe"])]
-        loaded += [e.get("href") for e in soup.find_all("link") if set(e.get("rel", [])) & {"stylesheet", "preload", "icon"}]
+        loaded += [
+            e.get("href") for e in soup.find_all("link") if set(e.get("rel", [])) & {"stylesheet", "preload", "icon"}
+        ]
         outside = [u for u in loaded if u and (urlparse(u).scheme in ("http", "https") or u.startswith("//"))]
         assert not outside, f"{name}: {outside}"
 
@@ -125,7 +127,13 @@ def browser():
         pytest.skip(NO_BROWSER)
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield running

@@ -57,7 +57,9 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         except KeyboardInterrupt:
             engine.terminate()
             engine.wait()
-            raise BookError("Interrupted: what was finished is kept, the next `make book` goes on from there.") from None
+            raise BookError(
+                "Interrupted: what was finished is kept, the next `make book` goes on from there."
+            ) from None
     failures = []
     for slug in stale:
         problem = folder(scale, slug) / f"{slug}.failure.json"
@@ -128,7 +130,9 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
         stale = planning.plan(scale, slugs, seeds)
         failures = []
         if stale:
-            print(f"{len(slugs) - len(stale)} of {len(slugs)} papers are up to date at {scale}; running {', '.join(stale)}.")
+            print(
+                f"{len(slugs) - len(stale)} of {len(slugs)} papers are up to date at {scale}; running {', '.join(stale)}."
+            )
             failures = schedule(scale, stale, cores)
         if failures:
             print("\nThese notebooks failed; the others are done and kept. No site was built.", file=sys.stderr)

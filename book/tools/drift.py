@@ -27,9 +27,13 @@ def main() -> int:
             a, b = before[claim["id"]], after[claim["id"]]
             if a.verdict != b.verdict:
                 changed += 1
-                print(f"{slug}: {claim['id']}: {a.verdict} -> {b.verdict} ({effect_text(claim, a)} -> {effect_text(claim, b)})")
+                print(
+                    f"{slug}: {claim['id']}: {a.verdict} -> {b.verdict} ({effect_text(claim, a)} -> {effect_text(claim, b)})"
+                )
             elif a.low is not None and b.effect is not None and not a.low <= b.effect <= a.high:
-                print(f"{slug}: {claim['id']}: {effect_text(claim, b)} lies outside the accepted {effect_text(claim, a)}")
+                print(
+                    f"{slug}: {claim['id']}: {effect_text(claim, b)} lies outside the accepted {effect_text(claim, a)}"
+                )
         slower = new["provenance"]["seconds"] / max(old["provenance"]["seconds"], 1.0)
         if slower > 1.5:
             print(f"{slug}: took {slower:.1f} times as long")

@@ -29,10 +29,18 @@ def _tree(node):
         body = getattr(node, "body", None)
         if isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = body[1:]
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 puts empty strings between the parts of a format
+            node.values = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         # Empty fields are left out: newer Pythons add fields (type_params) that older trees lack.
-        fields = [(name, _tree(value)) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")]
+        fields = [
+            (name, _tree(value)) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")
+        ]
         return (type(node).__name__, *[(name, value) for name, value in fields if value not in (None, [])])
     if isinstance(node, list):
         return [_tree(item) for item in node]
@@ -80,7 +88,9 @@ def code_cells(text: str) -> list[str]:
     """Code cells of a .py, without the set-up and parameters cells (those choose where and what, not how)."""
     cells = jupytext.reads(text, fmt="py:percent").cells
     return [
-        c.source for c in cells if c.cell_type == "code" and not {"setup", "parameters"} & set(c.metadata.get("tags", []))
+        c.source
+        for c in cells
+        if c.cell_type == "code" and not {"setup", "parameters"} & set(c.metadata.get("tags", []))
     ]
 
 

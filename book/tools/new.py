@@ -53,13 +53,18 @@ def add_to_toc(part: str, slug: str) -> None:
     else:
         order = list(PARTS)
         here = [i for i, s in enumerate(toc["parts"]) if s["chapters"][0]["file"].startswith("book/parts/")]
-        later = [i for i in here if order.index(toc["parts"][i]["chapters"][0]["file"].split("/")[-1]) > order.index(part)]
+        later = [
+            i for i in here if order.index(toc["parts"][i]["chapters"][0]["file"].split("/")[-1]) > order.index(part)
+        ]
         place = later[0] if later else (here[-1] + 1 if here else 1)
         toc["parts"].insert(place, {"caption": PARTS[part], "chapters": [intro, entry]})
         page = ROOT / "book" / "parts" / f"{part}.md"
         if not page.exists():
             page.parent.mkdir(parents=True, exist_ok=True)
-            page.write_text(f"# {PARTS[part]}\n\nWhat the papers of this part ask.\n\n## The papers\n\n<!-- made: part -->\n", encoding="utf-8")
+            page.write_text(
+                f"# {PARTS[part]}\n\nWhat the papers of this part ask.\n\n## The papers\n\n<!-- made: part -->\n",
+                encoding="utf-8",
+            )
     path.write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 

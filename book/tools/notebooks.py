@@ -109,8 +109,7 @@ def card_cell(slug: str) -> str:
             "",
             f"**In one line.** {info['finding']}",
             "",
-            f"**Part.** {PARTS[info['part']]}. "
-            f"**Fidelity.** {info['fidelity']}: {info['fidelity_note']}",
+            f"**Part.** {PARTS[info['part']]}. **Fidelity.** {info['fidelity']}: {info['fidelity_note']}",
             "",
             f"**The published run.** {info['published_run']} **This notebook.** `small`: {info['cost']['small']} "
             f"`full`: {info['cost']['full']} [Open in Colab]({colab_url(slug, info['part'])}).",
@@ -123,7 +122,7 @@ def with_generated_cells(text: str, slug: str) -> str:
     marks = [*_MARK.finditer(text)]
     bodies = {"card": "\n".join(f"# {line}".rstrip() for line in card_cell(slug).splitlines()),
               "setup": setup_cell(slug)}  # fmt: skip
-    for tag, body in bodies.items():
+    for tag in bodies:
         places = [i for i, mark in enumerate(marks) if f'"{tag}"' in mark.group()]
         if len(places) != 1:
             raise BookError(f'{slug}.py must have exactly one cell tagged "{tag}": copy it from the template.')

@@ -183,8 +183,14 @@ class Context:
         lines = ["| set | what | licence | from | made by | used by |", "| --- | --- | --- | --- | --- | --- |"]
         for name, entry in catalog().items():
             licence = f"[{entry['licence']}]({entry['licence_url']})" if entry.get("licence_url") else entry["licence"]
-            how = f"`{entry['script']}`" if entry["kind"] == "embedded" else f"downloaded at `full` ({entry['bytes'] / 1e6:.0f} MB)"
-            users = ", ".join(f"[{s}](../notebooks/{self.infos[s]['part']}/{s}.ipynb)" for s in uses.get(name, [])) or "-"
+            how = (
+                f"`{entry['script']}`"
+                if entry["kind"] == "embedded"
+                else f"downloaded at `full` ({entry['bytes'] / 1e6:.0f} MB)"
+            )
+            users = (
+                ", ".join(f"[{s}](../notebooks/{self.infos[s]['part']}/{s}.ipynb)" for s in uses.get(name, [])) or "-"
+            )
             cells = [f"`{name}`", f"{entry['title']}; {entry['rows']}", licence, entry["source"], how, users]
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         return "\n".join(lines)
@@ -198,7 +204,11 @@ class Context:
             info = self.infos[slug]
             for claim in info["claims"]:
                 o = self.outcomes[slug][claim["id"]]
-                delta = "" if claim["kind"] == "exact" else f"; smallest that matters {number(claim['delta'], claim['unit'])}"
+                delta = (
+                    ""
+                    if claim["kind"] == "exact"
+                    else f"; smallest that matters {number(claim['delta'], claim['unit'])}"
+                )
                 paper = stats.paper_effect(claim)
                 printed = escape(paper_text(claim))
                 if paper is not None:
@@ -256,7 +266,9 @@ class Context:
                 if claim["kind"] != "exact" and o.low is not None:
                     entries.append((slug, claim, o))
         limit = 8.0
-        figure = Figure(figsize=(7, 1.3 + 0.27 * max(len(entries), 1)), dpi=160, layout="constrained", facecolor="white")
+        figure = Figure(
+            figsize=(7, 1.3 + 0.27 * max(len(entries), 1)), dpi=160, layout="constrained", facecolor="white"
+        )
         axes = figure.subplots()
         for row, (_, claim, o) in enumerate(entries):
             color, marker = COLORS[o.verdict]
@@ -266,10 +278,24 @@ class Context:
             axes.plot(effect, row, marker, color=color, markersize=6)
             for value in (raw[0], raw[2]):
                 if abs(value) > limit:
-                    axes.plot(limit if value > 0 else -limit, row, ">" if value > 0 else "<", color=color, markersize=6, clip_on=False)
+                    axes.plot(
+                        limit if value > 0 else -limit,
+                        row,
+                        ">" if value > 0 else "<",
+                        color=color,
+                        markersize=6,
+                        clip_on=False,
+                    )
             paper = stats.in_deltas(claim, stats.paper_effect(claim))
             if paper is not None:
-                axes.plot(min(max(paper, -limit), limit), row, "v", markerfacecolor="white", markeredgecolor="black", markersize=7)
+                axes.plot(
+                    min(max(paper, -limit), limit),
+                    row,
+                    "v",
+                    markerfacecolor="white",
+                    markeredgecolor="black",
+                    markersize=7,
+                )
         axes.axvline(0, color="black", linewidth=0.8)
         axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
         axes.axvspan(-1, 1, color="black", alpha=0.04)
@@ -280,13 +306,20 @@ class Context:
         axes.grid(axis="x", alpha=0.25)
         used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
         handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
-        handles.append(Line2D([], [], color="none", marker="v", markerfacecolor="white", markeredgecolor="black", label="the paper's"))
+        handles.append(
+            Line2D(
+                [], [], color="none", marker="v", markerfacecolor="white", markeredgecolor="black", label="the paper's"
+            )
+        )
         figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
         out = io.BytesIO()
         figure.savefig(out, format="png", metadata={"Software": None})
         counts = Counter(o.verdict for *_, o in entries)
         spoken = ", ".join(f"{counts[v]} {v}" for v in used)
-        return out.getvalue(), f"Forest plot of {len(entries)} claims with intervals, in units of delta ({spoken}); the table below has every number."
+        return (
+            out.getvalue(),
+            f"Forest plot of {len(entries)} claims with intervals, in units of delta ({spoken}); the table below has every number.",
+        )
 
 
 def stale_marks(records: dict[str, dict]) -> dict[str, str]:

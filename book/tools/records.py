@@ -23,7 +23,10 @@ def compare(slug: str, old: dict | None, new: dict) -> list[str]:
     if old is None:
         return ["first record"]
     if old["results"] == new["results"]:
-        return ["same results" + ("" if old["provenance"]["result_hash"] == new["provenance"]["result_hash"] else ", new hash")]
+        return [
+            "same results"
+            + ("" if old["provenance"]["result_hash"] == new["provenance"]["result_hash"] else ", new hash")
+        ]
     info = describe(slug)
     try:
         before = verdicts(info, old)
@@ -91,7 +94,11 @@ def accept(names: str = "") -> None:
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         changes = compare(slug, old, new)
         print(f"{slug}: " + "\n  ".join(changes))
-        if old and old["results"] == new["results"] and old["provenance"]["result_hash"] == new["provenance"]["result_hash"]:
+        if (
+            old
+            and old["results"] == new["results"]
+            and old["provenance"]["result_hash"] == new["provenance"]["result_hash"]
+        ):
             continue  # nothing new: the accepted record keeps its date
         write_json(path, new)
     refresh()

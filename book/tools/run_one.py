@@ -7,6 +7,7 @@ place once the record's hash equals the key.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -59,7 +60,9 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
     import psutil
 
     with log.open("w", encoding="utf-8") as out:
-        child = subprocess.Popen(command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        child = subprocess.Popen(
+            command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
         # Snakemake's way to stop a job: take the whole session along, or kernels would go on alone.
         signal.signal(signal.SIGTERM, lambda *_: (_kill(child), sys.exit(143)))
         start, problem = time.monotonic(), None
@@ -82,10 +85,8 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
 
 
 def _kill(child: subprocess.Popen) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:

@@ -33,7 +33,9 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
     code = {cell["id"]: cell for cell in run.cells if cell.cell_type == "code"}
     wanted = [cell for cell in today.cells if cell.cell_type == "code"]
     if [c["id"] for c in wanted] != list(code) or any(c.source != code[c["id"]].source for c in wanted):
-        raise BookError(f"The run of {slug} at {scale} has other code than the notebook: run `make book PAPERS={slug}`.")
+        raise BookError(
+            f"The run of {slug} at {scale} has other code than the notebook: run `make book PAPERS={slug}`."
+        )
     for cell in wanted:
         cell.outputs = code[cell["id"]].outputs
         cell.execution_count = code[cell["id"]].execution_count
@@ -104,11 +106,17 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         part["chapters"] = [
             c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"].split("/")[2] in slugs
         ]
-    shown = {chapter["file"].split("/")[1] for part in toc["parts"] for chapter in part["chapters"] if "notebooks/" in chapter["file"]}
+    shown = {
+        chapter["file"].split("/")[1]
+        for part in toc["parts"]
+        for chapter in part["chapters"]
+        if "notebooks/" in chapter["file"]
+    }
     toc["parts"] = [
         part
         for part in toc["parts"]
-        if not part["chapters"][0]["file"].startswith("book/parts/") or part["chapters"][0]["file"].split("/")[-1] in shown
+        if not part["chapters"][0]["file"].startswith("book/parts/")
+        or part["chapters"][0]["file"].split("/")[-1] in shown
     ]
     listed = {toc["root"]} | {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
     files = {n: c for n, c in files.items() if not n.startswith("book/parts/") or n.removesuffix(".md") in listed}
@@ -151,12 +159,20 @@ def build(scale: str, slugs: list[str]) -> Path:
 
     Papers that were not asked for are in it where a run of today's source is there.
     """
-    shown = [slug for slug in papers() if slug in slugs or (planning.key_path(scale, slug).exists() and planning.is_fresh(scale, slug))]
+    shown = [
+        slug
+        for slug in papers()
+        if slug in slugs or (planning.key_path(scale, slug).exists() and planning.is_fresh(scale, slug))
+    ]
     files = stage(scale, shown)
     html = html_folder(scale)
     front = html / "index.html"
-    tools = b"".join(path.read_bytes() for path in sorted((ROOT / "shared").rglob("*.py")))  # the reference page shows it
-    state = hashlib.sha256(repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools).hexdigest()
+    tools = b"".join(
+        path.read_bytes() for path in sorted((ROOT / "shared").rglob("*.py"))
+    )  # the reference page shows it
+    state = hashlib.sha256(
+        repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools
+    ).hexdigest()
     stamp = html.parent / f"site-{scale}.json"
     old = json.loads(stamp.read_text()) if stamp.exists() else {}
     if front.exists() and old.get("state") == state:

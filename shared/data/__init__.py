@@ -142,7 +142,9 @@ def embedded(entry: dict) -> bytes:
     try:
         content = path.read_bytes()
     except OSError:
-        raise DataError(f"{path} is missing: restore it with `git checkout -- {path}` or run {entry['script']}.") from None
+        raise DataError(
+            f"{path} is missing: restore it with `git checkout -- {path}` or run {entry['script']}."
+        ) from None
     if _sha256(content) != entry["sha256"]:
         raise DataError(
             f"{path} is damaged (its sha256 is not the catalogue's): restore it with `git checkout -- {path}` "

@@ -21,7 +21,9 @@ def read(entry: dict) -> SimpleNamespace:
                 if member.isfile():
                     found[member.name.rsplit("/", 1)[-1]] = np.frombuffer(archive.extractfile(member).read(), np.uint8)
     except tarfile.TarError as error:
-        raise DataError(f"{entry['url']} is no readable archive ({error}): delete it from the cache or mirror.") from None
+        raise DataError(
+            f"{entry['url']} is no readable archive ({error}): delete it from the cache or mirror."
+        ) from None
     for part, files in PARTS.items():
         bad = [file for file in files if file not in found or found[file].size % RECORD]
         if bad:
