@@ -49,7 +49,7 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all"),
         *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
     ]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = {**os.environ, "BOOK_DRIVER": str(os.getpid()), "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     with log.open("w") as out:
         engine = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:

@@ -59,6 +59,7 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
     """Run a command in a session of its own; None when it ended well, else one sentence that says why not."""
     import psutil
 
+    driver = int(os.environ.get("BOOK_DRIVER", "0"))
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -68,6 +69,9 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
         start, problem = time.monotonic(), None
         while child.poll() is None and problem is None:
             time.sleep(0.25)
+            if driver and not psutil.pid_exists(driver):  # `make book` was killed: the next one must find nobody here
+                _kill(child)
+                sys.exit(1)
             used = 0
             try:
                 for process in [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]:
@@ -85,8 +89,14 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
 
 
 def _kill(child: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    """Kill a process and all that it started; kernels are in sessions of their own."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        family = [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)]
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:

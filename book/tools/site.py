@@ -18,6 +18,7 @@ import yaml
 from book.tools import BUILD, ROOT, BookError, pages
 from book.tools import plan as planning
 from book.tools.notebooks import config, notebook, papers, source
+from book.tools.run_one import ANSI
 
 SOURCES = BUILD / "src"
 
@@ -195,7 +196,7 @@ def build(scale: str, slugs: list[str]) -> Path:
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
     if done.returncode or not front.exists():
-        lines = log.read_text(encoding="utf-8").splitlines()
+        lines = ANSI.sub("", log.read_text(encoding="utf-8")).splitlines()
         for line in [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-20:]:
             print(f"  {line}", file=sys.stderr)
         raise BookError(f"The site was not built: mend the warnings above (all of them: {log}).")
