@@ -174,11 +174,12 @@ def verdict_text(claim: dict, outcome: _claims.Outcome) -> str:
 
 
 def paper_text(claim: dict) -> str:
-    """The paper's own numbers as shown in tables, "not printed" where none was seen in a source."""
-    entries = claim.get("paper") or []
-    if not entries:
-        return "no number printed"
-    return "; ".join(f"{e['arm']} {e['value']:g} {e['unit']} ({e['setting']}; {e['source']})" for e in entries)
+    """The paper's own numbers as shown in tables, by setting and source."""
+    settings: dict[tuple[str, str], list[str]] = {}
+    for e in claim.get("paper") or []:
+        settings.setdefault((e["setting"], e["source"]), []).append(f"{e['arm']} {e['value']:g} {e['unit']}")
+    texts = [f"{', '.join(values)} ({where}; {source})" for (where, source), values in settings.items()]
+    return "; ".join(texts) or "no number printed"
 
 
 class Paper:

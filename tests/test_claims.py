@@ -129,6 +129,9 @@ def test_for_every_arm_is_the_worst_arm():
     values = {"arms": {a: {"ours": v, "baseline": [0.0] * 3} for a, v in {"a": good, "b": bad, "c": good}.items()}}
     outcome = judge(claim(), values)
     assert (outcome.verdict, outcome.arm) == (FAILS, "b")
+    # a refuted arm is worse than an unclear one, however wide the interval of the latter
+    values["arms"]["wide"] = {"ours": [-90.0, 80.0, 30.0], "baseline": [0.0] * 3}
+    assert judge(claim(), values).arm == "b"
 
 
 def test_not_testable_at_a_scale():

@@ -83,6 +83,10 @@ def test_debian_sets_belong_together():
     p, v = load("debian_packages"), load("debian_minilm")
     assert len(p.name) == len(set(p.name)) == len(v) == len(p.tags) == len(p.depends)
     assert torch.allclose(v.norm(dim=1), torch.ones(len(v)), atol=1e-5)
+    with np.load(data.HERE / data.catalog()["debian_minilm"]["file"]) as file:
+        codes = torch.from_numpy(file["codes"].astype(np.float64))
+    cosines = (v.double() * codes).sum(1) / codes.norm(dim=1)
+    assert (cosines > 1 - 1e-9).all()
     assert all(0 <= j < len(v) for row in p.depends for j in row)
     assert max(map(len, p.long)) <= 600
     vocabulary = load("debtags_vocabulary")

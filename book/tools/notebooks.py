@@ -107,14 +107,19 @@ def card_cell(slug: str) -> str:
             "",
             f"{', '.join(info['authors'])}. *{info['venue']}*. {' · '.join(links)} · {{cite}}`{slug}`",
             "",
-            f"**In one line.** {info['finding']}",
+            f"**In one line.** {_sentence(info['finding'])}",
             "",
             f"**Part.** {PARTS[info['part']]}. **Fidelity.** {info['fidelity']}: {info['fidelity_note']}",
             "",
-            f"**The published run.** {info['published_run']} **This notebook.** `small`: {info['cost']['small']} "
-            f"`full`: {info['cost']['full']} [Open in Colab]({colab_url(slug, info['part'])}).",
+            f"**The published run.** {_sentence(info['published_run'])} **This notebook.** "
+            f"`small`: {_sentence(info['cost']['small'])} `full`: {_sentence(info['cost']['full'])} "
+            f"[Open in Colab]({colab_url(slug, info['part'])}).",
         ]
     )
+
+
+def _sentence(text: str) -> str:
+    return text.strip().rstrip(".") + "."
 
 
 def with_generated_cells(text: str, slug: str) -> str:

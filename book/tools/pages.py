@@ -135,6 +135,11 @@ class Context:
             f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue})\n:::"
         )
 
+    def cover(self, slug: str) -> dict:
+        """The figure that stands for a paper: the one its yml names, else the first."""
+        named = [figure for figure in self.figures[slug] if figure["name"] == self.infos[slug].get("cover")]
+        return (named or self.figures[slug])[0]
+
     # -- parts of pages ----------------------------------------------------------------------------------------
 
     def made_papers(self, page: str) -> str:
@@ -156,7 +161,7 @@ class Context:
         for slug in self.slugs:
             if not self.figures[slug]:
                 continue
-            info, figure = self.infos[slug], self.figures[slug][0]
+            info, figure = self.infos[slug], self.cover(slug)
             cards.append(
                 f"```{{grid-item-card}} {info['title']}\n:link: ../notebooks/{info['part']}/{slug}\n:link-type: doc\n"
                 f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n{info['finding']}\n```"
@@ -218,9 +223,9 @@ class Context:
                     f'<td><a href="../notebooks/{info["part"]}/{slug}.html#paper-against-measured">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
                     f"{info['fidelity']}{delta}</small></td>"
-                    f"<td>{printed}</td><td>{escape(effect_text(claim, o))}</td>"
+                    f"<td>{escape(effect_text(claim, o))}</td>"
                     f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
-                    f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td></tr>"
+                    f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
                 )
         options = {
             "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
@@ -238,7 +243,7 @@ class Context:
             f'<div class="book-filter" data-table="claims">{selects} <label>text <input type="search" data-filter="text"></label> '
             '<span role="status" data-count></span></div>\n'
             '<div class="book-table"><table id="claims" class="claims"><thead><tr><th>paper</th><th>claim</th>'
-            "<th>printed in the paper</th><th>measured effect</th><th>verdict</th></tr></thead><tbody>\n"
+            "<th>measured effect</th><th>verdict</th><th>printed in the paper</th></tr></thead><tbody>\n"
             + "\n".join(body)
             + "\n</tbody></table></div>\n```\n\n"
             "All of it as files: {download}`verdicts.csv`, {download}`records.json`."

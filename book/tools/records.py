@@ -69,7 +69,9 @@ def picture(slugs: list[str]) -> None:
     images = []
     for slug in slugs[:6]:
         if planning.outputs("small", slug)[0].exists():
-            for figure in figures(merge(slug, "small"))[: 2 if len(slugs) < 4 else 1]:
+            cover = describe(slug).get("cover")
+            drawn = sorted(figures(merge(slug, "small")), key=lambda figure: figure["name"] != cover)
+            for figure in drawn[: 2 if len(slugs) < 4 else 1]:
                 images.append(Image.open(io.BytesIO(thumbnail(figure["png"], 600))))
     if not images:
         return

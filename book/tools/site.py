@@ -90,7 +90,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
             files[f"downloads/{path.name}"] = path.read_bytes()
         files[f"downloads/{slug}.json"] = planning.outputs(scale, slug)[1].read_bytes()
         if context.figures[slug]:
-            files[f"book/figures/{slug}.png"] = thumbnail(context.figures[slug][0]["png"])
+            files[f"book/figures/{slug}.png"] = thumbnail(context.cover(slug)["png"])
     for path in sorted((ROOT / "book").rglob("*")):
         name = path.relative_to(ROOT).as_posix()
         if path.is_dir() or name.startswith("book/tools/") or "__pycache__" in name:

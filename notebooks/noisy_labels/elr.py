@@ -208,7 +208,7 @@ def training_step(net, optimizer, x, y, targets, rows, loss, beta):
 #
 # ## Sanity check
 #
-# Four facts that have to hold to rounding error: the lemma against automatic differentiation; the KL term's gradient
+# Four facts that have to hold to rounding error, and that no gradient flows into the targets: the lemma against automatic differentiation; the KL term's gradient
 # $\lambda(p\sum_k t_k-t)$; the targets after $k$ visits with a constant output, $(1-\beta^k)p$; and the loss of an
 # undecided network with an undecided target, $\log C+\lambda\log(1-1/C)$.
 
@@ -233,7 +233,8 @@ errors = [
 
 table = torch.zeros_like(p)
 for _ in range(5):
-    update_targets(table, torch.arange(6), p, beta=0.7)
+    update_targets(table, torch.arange(6), p.clone().requires_grad_(), beta=0.7)
+assert not table.requires_grad, "a gradient flows into the targets"
 errors.append((table - (1 - 0.7**5) * p).abs().max())
 
 even = torch.full((1, 10), 0.1, dtype=torch.float64)
@@ -354,10 +355,9 @@ class ResNets(nn.Module):
         for seed in seeds:
             torch.manual_seed(10 * seed + 1)
             net = resnet18(num_classes=10)
-            net.conv1 = nn.Conv2d(
-                3, 64, 3, padding=1, bias=False
-            )  # small images: no stride,
-            net.maxpool = nn.Identity()  # no pooling
+            # small images: no stride and no pooling at the entrance
+            net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            net.maxpool = nn.Identity()
             self.nets.append(net)
 
     def forward(self, x):
@@ -366,11 +366,10 @@ class ResNets(nn.Module):
 
 
 def make_network():
-    net = (
-        ResNets(paper.seeds)
-        if paper.scale == "full"
-        else MLPs((196, 96, 96, 10), paper.seeds)
-    )
+    if paper.scale == "full":
+        net = ResNets(paper.seeds)
+    else:
+        net = MLPs((196, 96, 96, 10), paper.seeds)
     return train.place(net, paper.device)
 
 
@@ -415,15 +414,12 @@ def share(hits, among):
 
 def evaluate(net, data, targets):
     predicted, best_guess = predict(net, data.x), targets.argmax(-1)
-    wrong, everything = (
-        data.y_noisy != data.y,
-        torch.ones_like(data.y, dtype=torch.bool),
-    )
-    test = predict(net, data.x_test) == data.y_test
-    val = predict(net, data.x_val) == data.y_val_noisy
+    wrong, everything = data.y_noisy != data.y, data.y >= 0
     return {
-        "test": share(test, torch.ones_like(test)),
-        "val": share(val, torch.ones_like(val)),
+        "test": share(predict(net, data.x_test) == data.y_test, data.y_test >= 0),
+        "val": share(
+            predict(net, data.x_val) == data.y_val_noisy, data.y_val_noisy >= 0
+        ),
         "memorised": share(predicted == data.y_noisy, wrong),
         "recovered": share(predicted == data.y, wrong),
         "clean": share(predicted == data.y, ~wrong),
@@ -446,14 +442,11 @@ def train_arm(data, loss, beta=BETA, weight_decay=cfg.weight_decay):
         optimizer.param_groups[0]["lr"] = cfg.lr * cfg.lr_factor**drops
         beta_now = beta(epoch) if callable(beta) else beta
         net.train()
-        for batch in zip(
-            *(train.batches(n, cfg.batch, g, paper.device) for g in streams)
-        ):
+        orders = [train.batches(n, cfg.batch, g, paper.device) for g in streams]
+        for batch in zip(*orders):
             rows = (seed_axis, torch.stack(batch))  # picks (S, B) examples
-            x = view(data.x[rows], streams)
-            training_step(
-                net, optimizer, x, data.y_noisy[rows], targets, rows, loss, beta_now
-            )
+            x, y = view(data.x[rows], streams), data.y_noisy[rows]
+            training_step(net, optimizer, x, y, targets, rows, loss, beta_now)
         if epoch % cfg.evaluate_every == 0 or epoch == cfg.epochs:
             epochs.append(epoch)
             log.append(evaluate(net, data, targets))
@@ -827,7 +820,15 @@ plt.show()
 # %% [markdown]
 # ## Paper against measured
 #
-# Effects are paired over the seeds; intervals are t intervals. Where a claim says "for every", the worst arm decides.
+# Effects are paired over the seeds; intervals are t intervals. Where a claim says "for every", the worst arm decides. Three
+# things to keep in mind with the verdicts:
+#
+# - Cross entropy enters twice. "With the same optimiser settings" is the paper's own comparison: nothing differs but
+#   the loss. "With tuned weight decay" is a harder question that the paper does not ask.
+# - The paper shows the KL pull for three values of $\lambda$. The largest one here goes beyond them, and "for every
+#   $\lambda$" covers it too.
+# - The claim on $\beta$ depends on how many visits an example gets before memorisation begins. Here it begins early,
+#   as the figures over epochs show.
 
 # %%
 final = {
