@@ -66,7 +66,9 @@ def deterministic(scale: str, seed: int = 0) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    if scale != "full":
+    if scale == "full":
+        return
+    if device().type == "cpu":
+        torch.set_num_threads(1)  # one thread adds in one order; nothing else on the CPU is random
+    else:  # not asked on the CPU, where it would cost two seconds of imports
         torch.use_deterministic_algorithms(True, warn_only=True)
-        if device().type == "cpu":
-            torch.set_num_threads(1)

@@ -10,9 +10,49 @@
 #     name: python3
 # ---
 # %% [markdown] tags=["card"]
-# (made by make sync from the yml)
+# # Early-Learning Regularization Prevents Memorization of Noisy Labels
+#
+# Sheng Liu, Jonathan Niles-Weed, Narges Razavian, Carlos Fernandez-Granda. *NeurIPS 2020*. [arXiv 2007.00151](https://arxiv.org/abs/2007.00151) · [the authors' code](https://github.com/shengliu66/ELR) (MIT) · {cite}`elr`
+#
+# **In one line.** A term that pulls a network's output towards its own early predictions, and how it differs from weight decay and from a KL pull to the same targets.
+#
+# **Part.** Noisy labels and label errors. **Fidelity.** method: Loss, targets, order of the updates and noise levels are the paper's; images, network and length of training are smaller.
+#
+# **The published run.** ResNet-34 on CIFAR-10, 120 epochs: about 1.1 hours on one V100 (appendix I). **This notebook.** `small`: about 100 s of one core. `full`: two runs of 120 epochs of a ResNet-18 on CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
+
 # %% tags=["setup", "hide-cell"]
-pass
+# Set-up: the book's own package `shared` and what this paper needs. Where all is there, it does nothing.
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+
+SOURCE = os.environ.get("BOOK_SOURCE", "git+https://github.com/imperfect-labels/book@main")
+
+
+def is_the_book():
+    try:
+        return getattr(importlib.import_module("shared"), "__book__", None) == "imperfect-labels"
+    except Exception:
+        return False  # no package of that name, or one that cannot be imported
+
+
+if not is_the_book():  # a folder of its own: a stranger's package called `shared` stays untouched
+    home = os.path.join(tempfile.gettempdir(), "imperfect-labels-main")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", home, SOURCE]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"Could not install {SOURCE}: check the network, then run this cell again.\n{done.stderr[-600:]}")
+    for name in [m for m in sys.modules if m.split(".")[0] == "shared"]:
+        del sys.modules[name]
+    sys.path.insert(0, home)
+    importlib.invalidate_caches()
+
+import shared
+
+shared.ensure("elr")
+
 # %% tags=["parameters"]
 scale = None  # "smoke", "small" or "full"; None: $BOOK_SCALE, else "small"
 seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
@@ -101,10 +141,8 @@ cfg = paper.settings(
     other_rates=((0.0,), (0.0, 0.2, 0.6), ()),
     linear_steps=(100, 3000, 3000),
 )
-BETA, RATE = (
-    0.7,
-    0.4,
-)  # the paper's beta for CIFAR-10; the noise rate of the main experiment
+BETA = 0.7  # the paper's beta for CIFAR-10
+RATE = 0.4  # the noise rate of the main experiment
 
 # %% [markdown]
 # ## The method
