@@ -175,6 +175,8 @@ def verdict_text(claim: dict, outcome: _claims.Outcome) -> str:
 
 def paper_text(claim: dict) -> str:
     """The paper's own numbers as shown in tables, by setting and source."""
+    if claim.get("origin") == "book":
+        return "not the paper's claim: a question of this book"
     settings: dict[tuple[str, str], list[str]] = {}
     for e in claim.get("paper") or []:
         settings.setdefault((e["setting"], e["source"]), []).append(f"{e['arm']} {e['value']:g} {e['unit']}")

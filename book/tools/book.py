@@ -11,14 +11,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 
 from book.tools import BUILD, ROOT, BookError
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
+from book.tools.pages import tally
 from book.tools.run_one import folder
 from shared import data
-from shared.claims import VERDICTS
 from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts
 from shared.scales import resolve_scale, resolve_seeds
 
@@ -49,7 +48,11 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all"),
         *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
     ]
-    env = {**os.environ, "BOOK_DRIVER": str(os.getpid()), "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = {
+        **os.environ,
+        "BOOK_DRIVER": str(os.getpid()),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
     with log.open("w") as out:
         engine = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
@@ -108,9 +111,7 @@ def summary(scale: str, slugs: list[str]) -> str:
     for slug in slugs:
         info, record = describe(slug), read_record(planning.outputs(scale, slug)[1])
         outcomes = verdicts(info, record)
-        counts = Counter(outcome.verdict for outcome in outcomes.values())
-        tally = ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
-        lines.append(f"\n{slug} ({info['fidelity']}, {record['provenance']['seconds']:.0f} s): {tally}")
+        lines.append(f"\n{slug} ({info['fidelity']}, {record['provenance']['seconds']:.0f} s): {tally(info, outcomes)}")
         for claim in info["claims"]:
             outcome = outcomes[claim["id"]]
             lines.append(f"  {claim['id']:<34} {effect_text(claim, outcome):<34} {verdict_text(claim, outcome)}")

@@ -34,13 +34,19 @@ COLORS = {  # Okabe and Ito; the shape says the same for readers who see none
     stats.UNRESOLVED: ("#4D4D4D", "D"),
     stats.NOT_TESTABLE: ("#4D4D4D", "."),
 }
-COLUMNS = ("part", "slug", "claim", "kind", "fidelity", "verdict", "effect", "low", "high", "delta", "unit", "seeds",
+COLUMNS = ("part", "slug", "claim", "origin", "kind", "fidelity", "verdict", "effect", "low", "high", "delta", "unit", "seeds",
            "paper_effect", "seconds")  # fmt: skip
 
 
-def tally(outcomes) -> str:
-    counts = Counter(outcome.verdict for outcome in outcomes.values())
-    return ", ".join(f"{counts[v]} {SHORT[v]}" for v in stats.VERDICTS if counts[v])
+def tally(info: dict, outcomes) -> str:
+    """Verdicts in words, such as "3 holds, 1 unresolved"; questions that the book added are counted apart."""
+    texts = []
+    for origin, words in (("paper", ""), ("book", "our own questions: ")):
+        ids = [claim["id"] for claim in info["claims"] if claim.get("origin", "paper") == origin]
+        counts = Counter(outcomes[claim_id].verdict for claim_id in ids)
+        if ids:
+            texts.append(words + ", ".join(f"{counts[v]} {SHORT[v]}" for v in stats.VERDICTS if counts[v]))
+    return "; ".join(texts)
 
 
 def rows(records: dict[str, dict]) -> list[dict]:
@@ -53,7 +59,7 @@ def rows(records: dict[str, dict]) -> list[dict]:
             o = outcomes[claim["id"]]
             figures = [o.effect, o.low, o.high, stats.paper_effect(claim)]
             effect, low, high, paper = ["" if f is None else f"{f:.6g}" for f in figures]
-            values = (info["part"], slug, claim["id"], claim["kind"], info["fidelity"], o.verdict, effect, low, high,
+            values = (info["part"], slug, claim["id"], claim.get("origin", "paper"), claim["kind"], info["fidelity"], o.verdict, effect, low, high,
                       f"{claim['delta']:g}", claim["unit"], str(len(record["results"]["seeds"])), paper,
                       f"{record['provenance']['seconds']:.1f}")  # fmt: skip
             table.append(dict(zip(COLUMNS, values)))
@@ -86,7 +92,7 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
         mark = (marks or {}).get(slug, "")
         lines.append(
             f"| [{info['title']}]({link.format(part=info['part'], slug=slug)}) ({info['year']}) | {PARTS[info['part']]} "
-            f"| {info['fidelity']} | {tally(verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f} s "
+            f"| {info['fidelity']} | {tally(info, verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f} s "
             f"| [Colab]({colab_url(slug, info['part'])}) |"
         )
     return "\n".join(lines)
@@ -130,7 +136,7 @@ class Context:
             f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
             f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}, one thread), "
             f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
-            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.outcomes[slug])}.\n\n"
+            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}.\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
             f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue})\n:::"
         )
@@ -147,13 +153,16 @@ class Context:
 
     def made_counts(self, page: str) -> str:
         seeds = sorted({len(record["results"]["seeds"]) for record in self.records.values()})
-        claims = sum(len(o) for o in self.outcomes.values())
-        total = Counter(o.verdict for outcomes in self.outcomes.values() for o in outcomes.values())
+        origin = {(slug, c["id"]): c.get("origin", "paper") for slug in self.slugs for c in self.infos[slug]["claims"]}
+        every = [(o.verdict, origin[slug, claim]) for slug in self.slugs for claim, o in self.outcomes[slug].items()]
+        total = Counter(verdict for verdict, whose in every if whose == "paper")
         counts = ", ".join(f"{total[v]} {v}" for v in stats.VERDICTS if total[v])
+        own = len(every) - sum(total.values())
         return (
-            f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)} with {claims} claims, each tested on "
+            f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)} with {sum(total.values())} claims, each tested on "
             f"{' to '.join(map(str, seeds[:: max(len(seeds) - 1, 1)]))} seeds: {counts}. "
-            f"All runs together took {sum(r['provenance']['seconds'] for r in self.records.values()):.0f} s of one core."
+            + (f"Beside them, {own} questions that the papers did not ask. " if own else "")
+            + f"All runs together took {sum(r['provenance']['seconds'] for r in self.records.values()):.0f} s of one core."
         )
 
     def made_wall(self, page: str) -> str:
@@ -173,7 +182,7 @@ class Context:
         mine = {slug: record for slug, record in self.records.items() if self.infos[slug]["part"] == part}
         items = [
             f"- [{self.infos[slug]['title']}](../../notebooks/{part}/{slug}.ipynb): {self.infos[slug]['finding']} "
-            f"({tally(self.outcomes[slug])})"
+            f"({tally(self.infos[slug], self.outcomes[slug])})"
             for slug in mine
         ]
         return "\n".join(items)
@@ -216,13 +225,14 @@ class Context:
                 )
                 paper = stats.paper_effect(claim)
                 printed = escape(paper_text(claim))
+                note = f"<br><small>{escape(claim['note'])}</small>" if claim.get("note") else ""
                 if paper is not None:
                     printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
                 body.append(
                     f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
                     f'<td><a href="../notebooks/{info["part"]}/{slug}.html#paper-against-measured">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
-                    f"{info['fidelity']}{delta}</small></td>"
+                    f"{info['fidelity']}{delta}</small>{note}</td>"
                     f"<td>{escape(effect_text(claim, o))}</td>"
                     f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
                     f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
