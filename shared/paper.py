@@ -206,6 +206,7 @@ class Paper:
         self.seeds = scales.resolve_seeds(seeds, self.info["seeds"][self.scale])
         self.device = scales.device()
         scales.deterministic(self.scale)
+        self.record: dict | None = None
         self._claims = {claim["id"]: claim for claim in self.info["claims"]}
         self._values: dict[str, dict] = {}
         self._arms: list[dict] = []
@@ -343,8 +344,8 @@ class Paper:
         """Show a table: one dict a row, the first one's keys are the header."""
         _display(table_html(rows, caption), (caption + "\n" if caption else "") + _plain_table(rows))
 
-    def report(self) -> dict:
-        """Show paper against measured with the verdicts, write the record, and return it.
+    def report(self) -> None:
+        """Show paper against measured with the verdicts, and write the record (kept as `record` too).
 
         The record goes to $BOOK_OUT, else to `_build/records/<scale>/` of the checkout, else to the current
         folder, whole or not at all.
@@ -389,7 +390,7 @@ class Paper:
         else:
             folder = ROOT / "_build" / "records" / self.scale if ROOT else Path.cwd()
         write_json(folder / f"{self.slug}.json", record)
-        return record
+        self.record = record
 
     def _provenance(self) -> dict:
         import numpy as np

@@ -109,16 +109,17 @@ def card_cell(slug: str) -> str:
             "",
             f"**In one line.** {_sentence(info['finding'])}",
             "",
-            f"**Part.** {PARTS[info['part']]}. **Fidelity.** {info['fidelity']}: {info['fidelity_note']}",
+            f"**Part.** {PARTS[info['part']]}. **Fidelity**: {info['fidelity']}. {info['fidelity_note']}",
             "",
-            f"**The published run.** {_sentence(info['published_run'])} **This notebook.** "
-            f"`small`: {_sentence(info['cost']['small'])} `full`: {_sentence(info['cost']['full'])} "
+            f"**The published run**: {_sentence(info['published_run'])} **This notebook**: "
+            f"at `small` {_sentence(info['cost']['small'])} At `full` {_sentence(info['cost']['full'])} "
             f"[Open in Colab]({colab_url(slug, info['part'])}).",
         ]
     )
 
 
 def _sentence(text: str) -> str:
+    """The text with a full stop; one that begins in small letters goes on from a colon before it."""
     return text.strip().rstrip(".") + "."
 
 

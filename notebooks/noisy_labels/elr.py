@@ -16,9 +16,9 @@
 #
 # **In one line.** A term that pulls a network's output towards its own early predictions, and how it differs from weight decay and from a KL pull to the same targets.
 #
-# **Part.** Noisy labels and label errors. **Fidelity.** method: Loss, targets, order of the updates and noise levels are the paper's; images, network and length of training are smaller.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Loss, targets, order of the updates and noise levels are the paper's; images, network and length of training are smaller.
 #
-# **The published run.** ResNet-34 on CIFAR-10, 120 epochs: about 1.1 hours on one V100 (appendix I). **This notebook.** `small`: about 100 s of one core. `full`: two runs of 120 epochs of a ResNet-18 on CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
+# **The published run**: ResNet-34 on CIFAR-10, 120 epochs: about 1.1 hours on one V100 (appendix I). **This notebook**: at `small` about 100 s of one core. At `full` two runs of 120 epochs of a ResNet-18 on CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs. Where all is there, it does nothing.
@@ -939,7 +939,7 @@ if paper.scale != "full":
     )
 paper.claim("linear_learns_first", ours=wrong[:, steps.index(EARLY)], baseline=half)
 paper.claim("linear_memorises_later", ours=100 - wrong[:, -1], baseline=half)
-record = paper.report()
+paper.report()
 
 # %% [markdown]
 # ## What differs from the paper

@@ -16,9 +16,9 @@
 #
 # **In one line.** Conformal prediction over all label-sets at once: a guaranteed error rate for sets of tags, made affordable by an exact pruning.
 #
-# **Part.** Knowing what you know. **Fidelity.** reconstruction: Of the paper only the abstract could be read; score and pruning follow its authors' description of them in a sequel, the depth-first search and the counting are ours, and frozen MiniLM vectors stand for fine-tuned BERT.
+# **Part.** Knowing what you know. **Fidelity**: reconstruction. Of the paper only the abstract could be read; score and pruning follow its authors' description of them in a sequel, the depth-first search and the counting are ours, and frozen MiniLM vectors stand for fine-tuned BERT.
 #
-# **The published run.** not stated in what we could read. **This notebook.** `small`: about 75 s of one core. `full`: the same snapshot with 100 tags, wider networks, all test documents counted, 30 seeds: about 20 minutes of one core by our estimate, never run; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
+# **The published run**: not stated in what we could read. **This notebook**: at `small` about 75 s of one core. At `full` the same snapshot with 100 tags, wider networks, all test documents counted, 30 seeds: about 20 minutes of one core by our estimate, never run; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs. Where all is there, it does nothing.
