@@ -21,29 +21,37 @@
 # **The published run**: not stated in what we could read. **This notebook**: at `small` about 75 s of one core. At `full` the same snapshot with 100 tags, wider networks, all test documents counted, 30 seeds: about 20 minutes of one core by our estimate, never run; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
 
 # %% tags=["setup", "hide-cell"]
-# Set-up: the book's own package `shared` and what this paper needs. Where all is there, it does nothing.
+# Set-up: the book's own package `shared` and what this paper needs.
+# Where all is there, it does nothing.
 import importlib
 import os
 import subprocess
 import sys
 import tempfile
 
-SOURCE = os.environ.get("BOOK_SOURCE", "git+https://github.com/imperfect-labels/book@main")
+SOURCE = "git+https://github.com/imperfect-labels/book@main"
+SOURCE = os.environ.get("BOOK_SOURCE", SOURCE)
 
 
 def is_the_book():
     try:
-        return getattr(importlib.import_module("shared"), "__book__", None) == "imperfect-labels"
+        module = importlib.import_module("shared")
     except Exception:
         return False  # no package of that name, or one that cannot be imported
+    return getattr(module, "__book__", None) == "imperfect-labels"
 
 
-if not is_the_book():  # a folder of its own: a stranger's package called `shared` stays untouched
+if not is_the_book():
+    # A folder of its own: a stranger's package called `shared` stays untouched.
     home = os.path.join(tempfile.gettempdir(), "imperfect-labels-main")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", home, SOURCE]
-    done = subprocess.run(pip, capture_output=True, text=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
+    done = subprocess.run(
+        [*pip, "--target", home, SOURCE], capture_output=True, text=True
+    )
     if done.returncode:
-        sys.exit(f"Could not install {SOURCE}: check the network, then run this cell again.\n{done.stderr[-600:]}")
+        print(done.stderr[-600:], file=sys.stderr)
+        hint = "check the network, then run this cell again."
+        sys.exit(f"Could not install {SOURCE}: {hint}")
     for name in [m for m in sys.modules if m.split(".")[0] == "shared"]:
         del sys.modules[name]
     sys.path.insert(0, home)
