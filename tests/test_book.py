@@ -210,7 +210,15 @@ def test_records_are_accepted_with_what_changed(checkout):
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
     changed = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
     assert "noise_hurts:" in changed.stdout and "->" in changed.stdout
+    assert python(checkout, "-m", "book.tools.drift").returncode == 0
+    # a run that turns a verdict is drift; nothing is published then
+    edit(checkout / TOY, "lr=0.01", "lr=1e-9")
+    python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert (
+        drift.returncode == 1 and "toy: noise_hurts: holds ->" in drift.stdout and "1 verdicts changed" in drift.stdout
+    )
     # an accepted record that is older than its source is marked
-    edit(checkout / TOY, "lr=0.01", "lr=0.02")
+    edit(checkout / TOY, "lr=1e-9", "lr=0.02")
     python(checkout, "-m", "book.tools.records", "--refresh", check=True)
     assert "stale" in readme.read_text()

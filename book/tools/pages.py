@@ -130,11 +130,12 @@ class Context:
         url, _ = repository()
         full = ROOT / "results" / "full" / f"{slug}.json"
         full_text = "`full`: accepted record in the repository" if full.exists() else "`full`: never run"
+        threads = ", one thread" if p["device"] == "cpu" and results["scale"] != "full" else ""
         changed = " with changes not yet committed" if p["dirty"] else ""
         issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
         return (
             f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
-            f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}, one thread), "
+            f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
             f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
             f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}.\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
