@@ -1,4 +1,7 @@
 // Filters of the claims table, and solutions that open for printing.
+// A browser lets no page that was opened from disk read another: the search then shows titles without excerpts.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
 document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".book-filter")) {
     const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];

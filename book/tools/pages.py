@@ -38,6 +38,16 @@ COLUMNS = ("part", "slug", "claim", "origin", "kind", "fidelity", "verdict", "ef
            "paper_effect", "seconds")  # fmt: skip
 
 
+def counted(counts: Counter) -> str:
+    """Counts of verdicts in words: "11 hold, 1 does not hold"."""
+
+    def words(verdict):
+        text = SHORT[verdict]
+        return text if counts[verdict] == 1 else text.replace("holds", "hold").replace("does not", "do not")
+
+    return ", ".join(f"{counts[v]} {words(v)}" for v in stats.VERDICTS if counts[v])
+
+
 def tally(info: dict, outcomes) -> str:
     """Verdicts in words, such as "3 holds, 1 unresolved"; questions that the book added are counted apart."""
     texts = []
@@ -45,7 +55,7 @@ def tally(info: dict, outcomes) -> str:
         ids = [claim["id"] for claim in info["claims"] if claim.get("origin", "paper") == origin]
         counts = Counter(outcomes[claim_id].verdict for claim_id in ids)
         if ids:
-            texts.append(words + ", ".join(f"{counts[v]} {SHORT[v]}" for v in stats.VERDICTS if counts[v]))
+            texts.append(words + counted(counts))
     return "; ".join(texts)
 
 
@@ -92,7 +102,7 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
         mark = (marks or {}).get(slug, "")
         lines.append(
             f"| [{info['title']}]({link.format(part=info['part'], slug=slug)}) ({info['year']}) | {PARTS[info['part']]} "
-            f"| {info['fidelity']} | {tally(info, verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f} s "
+            f"| {info['fidelity']} | {tally(info, verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f}&nbsp;s "
             f"| [Colab]({colab_url(slug, info['part'])}) |"
         )
     return "\n".join(lines)
@@ -157,7 +167,7 @@ class Context:
         origin = {(slug, c["id"]): c.get("origin", "paper") for slug in self.slugs for c in self.infos[slug]["claims"]}
         every = [(o.verdict, origin[slug, claim]) for slug in self.slugs for claim, o in self.outcomes[slug].items()]
         total = Counter(verdict for verdict, whose in every if whose == "paper")
-        counts = ", ".join(f"{total[v]} {v}" for v in stats.VERDICTS if total[v])
+        counts = counted(total)
         own = len(every) - sum(total.values())
         return (
             f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)} with {sum(total.values())} claims, each tested on "
@@ -167,16 +177,20 @@ class Context:
         )
 
     def made_wall(self, page: str) -> str:
+        """Figures at the top of the front page: the first paper of each part, then others, eight at most."""
+        drawn = [slug for slug in self.slugs if self.figures[slug]]
+        first = {self.infos[slug]["part"]: slug for slug in reversed(drawn)}
+        chosen = [slug for slug in drawn if slug in first.values()]
+        chosen += [slug for slug in drawn if slug not in chosen]
         cards = []
-        for slug in self.slugs:
-            if not self.figures[slug]:
-                continue
+        for slug in sorted(chosen[:8], key=drawn.index):
             info, figure = self.infos[slug], self.cover(slug)
             cards.append(
-                f"```{{grid-item-card}} {info['title']}\n:link: ../notebooks/{info['part']}/{slug}\n:link-type: doc\n"
-                f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n{info['finding']}\n```"
+                f"```{{grid-item-card}}\n:link: ../notebooks/{info['part']}/{slug}\n:link-type: doc\n:class-card: book-cover\n"
+                f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n{info['title']}\n```"
             )
-        return "````{grid} 1 2 2 3\n:gutter: 3\n\n" + "\n\n".join(cards) + "\n````"
+        columns = "1 2 2 2" if len(cards) < 3 else "2 2 4 4"
+        return f"````{{grid}} {columns}\n:gutter: 2\n\n" + "\n\n".join(cards) + "\n````"
 
     def made_part(self, page: str) -> str:
         part = page.rsplit("/", 1)[1].removesuffix(".md")
