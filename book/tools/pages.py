@@ -209,20 +209,19 @@ class Context:
                 for name in names:
                     if slug not in uses.setdefault(name, []):
                         uses[name].append(slug)
-        lines = ["| set | what | licence | from | made by | used by |", "| --- | --- | --- | --- | --- | --- |"]
+        table = ["| set | what | licence | used by |", "| --- | --- | --- | --- |"]
+        details = []
         for name, entry in catalog().items():
             licence = f"[{entry['licence']}]({entry['licence_url']})" if entry.get("licence_url") else entry["licence"]
-            how = (
-                f"`{entry['script']}`"
-                if entry["kind"] == "embedded"
-                else f"downloaded at `full` ({entry['bytes'] / 1e6:.0f} MB)"
-            )
             users = (
                 ", ".join(f"[{s}](../notebooks/{self.infos[s]['part']}/{s}.ipynb)" for s in uses.get(name, [])) or "-"
             )
-            cells = [f"`{name}`", f"{entry['title']}; {entry['rows']}", licence, entry["source"], how, users]
-            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-        return "\n".join(lines)
+            cells = [f"`{name}`", f"**{entry['title']}**; {entry['rows']}", licence, users]
+            table.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+            made = f"Made by `{entry['script']}`" if entry["kind"] == "embedded" else "Downloaded at `full`"
+            size = f"{entry['bytes'] / 1e6:.1f} MB"
+            details.append(f"- `{name}`: {entry['source']}. {made}; {size}; sha256 `{entry['sha256'][:16]}`...")
+        return "\n".join(table) + "\n\n## Where they come from\n\n" + "\n".join(details)
 
     def made_claims(self, page: str) -> str:
         """Every claim as an HTML table that the page's script filters."""
