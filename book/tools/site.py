@@ -168,9 +168,9 @@ def build(scale: str, slugs: list[str]) -> Path:
     files = stage(scale, shown)
     html = html_folder(scale)
     front = html / "index.html"
-    tools = b"".join(
-        path.read_bytes() for path in sorted((ROOT / "shared").rglob("*.py"))
-    )  # the reference page shows it
+    # What makes the pages: the tools, the docstrings that the reference shows, the versions of the builders.
+    makers = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "book" / "tools").glob("*.py"), ROOT / "requirements.lock"]
+    tools = b"".join(path.read_bytes() for path in sorted(makers) if path.exists())
     state = hashlib.sha256(
         repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools
     ).hexdigest()
