@@ -179,7 +179,8 @@ def build(scale: str, slugs: list[str]) -> Path:
     if front.exists() and old.get("state") == state:
         return front
     stamp.unlink(missing_ok=True)
-    frame = [hashlib.sha256(files[name]).hexdigest() for name in ("_toc.yml", "_config.yml")]
+    extension = Path(__file__).with_name("sphinx_scripts.py").read_bytes()
+    frame = [hashlib.sha256(part).hexdigest() for part in (files["_toc.yml"], files["_config.yml"], extension)]
     if old.get("frame") != frame:  # another menu is on every page, and pages that went must go
         shutil.rmtree(html, ignore_errors=True)
         shutil.rmtree(html.parent / ".doctrees", ignore_errors=True)
