@@ -515,6 +515,9 @@ def _cpu_print() -> str:
     return hashlib.sha256("\n".join(line for line in core if line.startswith(keep)).encode()).hexdigest()[:12]
 
 
+_SOURCES = ("notebooks", "shared", "requirements.lock")  # what a run is made from, beside the data in `shared`
+
+
 def _commit() -> tuple[str | None, bool | None]:
     """Commit of the checkout that the run started from, and whether its tree had changes."""
     if ROOT is None:
@@ -526,6 +529,8 @@ def _commit() -> tuple[str | None, bool | None]:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=10", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "--short=10", "HEAD"), bool(
+            git("status", "--porcelain", "--untracked-files=no", "--", *_SOURCES)
+        )
     except (OSError, subprocess.CalledProcessError):
         return None, None
