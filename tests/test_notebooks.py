@@ -171,3 +171,10 @@ def test_no_record_is_left_of_a_paper_that_is_gone():
     assert {path.stem for path in (ROOT / "results/small").glob("*.json")} == set(PAPERS)
     for path in (ROOT / "results").rglob("*.json"):
         assert json.loads(path.read_text(encoding="utf-8"))["slug"] == path.stem
+
+
+def test_the_public_address_is_the_same_everywhere():
+    """It stands in _config.yml; the citation file has no way to derive it."""
+    url, _ = books.repository()
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == url
+    assert url in (ROOT / "README.md").read_text() or url.split("github.com/")[1] in (ROOT / "README.md").read_text()
