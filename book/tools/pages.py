@@ -22,7 +22,7 @@ from shared.paper import RecordError, describe, effect_text, number, paper_text,
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
 SHORT = {
     stats.HOLDS: "holds",
-    stats.SMALLER: "holds, smaller",
+    stats.SMALLER: "holds but smaller",
     stats.FAILS: "does not hold",
     stats.UNRESOLVED: "unresolved",
     stats.NOT_TESTABLE: "not testable",
