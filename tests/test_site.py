@@ -1,5 +1,6 @@
 """The site, as built from `smoke` runs of every paper: its files, and what a real browser sees of it."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from shared.data import catalog
 from shared.paper import describe
 from tests.conftest import python
 
-pytestmark = pytest.mark.xdist_group("site")
+pytestmark = pytest.mark.xdist_group("site")  # one worker, so that the site is built once
 PAPERS = papers()
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NO_BROWSER = "no Chromium on this machine: install Debian's `chromium`"
@@ -25,7 +26,10 @@ NO_BROWSER = "no Chromium on this machine: install Debian's `chromium`"
 @pytest.fixture(scope="session")
 def html():
     """Folder of the site."""
-    done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with (ROOT / "_build" / "test-site.lock").open("w") as file:  # another worker may be building it: wait, then reuse
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return ROOT / "_build/smoke/_build/html"
 
