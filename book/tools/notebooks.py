@@ -11,7 +11,7 @@ import nbformat
 import yaml
 
 from book.tools import ROOT, BookError
-from shared.paper import describe, write_json  # noqa: F401  (write_json is used by the other tools)
+from shared.paper import describe
 
 PARTS = {
     "few_labels": "Learning from few labels",
