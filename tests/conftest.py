@@ -1,11 +1,13 @@
 """Every test runs at `smoke`, on one thread per process, and writes records aside."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +36,20 @@ def python(checkout: Path, *words: str, env: dict | None = None, check: bool = F
     if check and done.returncode:
         raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done
+
+
+def definitions(slug: str) -> SimpleNamespace:
+    """What a notebook defines at its top level: imports, functions and classes; nothing else of it is run.
+
+    So a notebook's losses and estimators are tested where they stand, against a naive version or a peer.
+    """
+    (path,) = (ROOT / "notebooks").glob(f"*/{slug}.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    tree.body = [node for node in tree.body if isinstance(node, kept)]
+    names: dict = {"__name__": slug}
+    exec(compile(tree, path, "exec"), names)
+    return SimpleNamespace(**{name: value for name, value in names.items() if not name.startswith("__")})
 
 
 @pytest.fixture(scope="session")
