@@ -42,13 +42,16 @@ def definitions(slug: str) -> SimpleNamespace:
     """What a notebook defines at its top level: imports, functions and classes; nothing else of it is run.
 
     So a notebook's losses and estimators are tested where they stand, against a naive version or a peer.
+    A function whose defaults are settings of the run (`def f(lr=cfg.lr)`) is left out.
     """
     (path,) = (ROOT / "notebooks").glob(f"*/{slug}.py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    tree.body = [node for node in tree.body if isinstance(node, kept)]
     names: dict = {"__name__": slug}
-    exec(compile(tree, path, "exec"), names)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+            try:
+                exec(compile(ast.Module([node], []), path, "exec"), names)
+            except NameError:
+                continue
     return SimpleNamespace(**{name: value for name, value in names.items() if not name.startswith("__")})
 
 
