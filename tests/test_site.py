@@ -178,7 +178,7 @@ def visit(browser, html, request):
     assert not problems, problems
 
 
-PAGES = ["book/index", "book/results", "book/how_to_read", "book/data", "book/reference",
+PAGES = ["book/index", "book/results", "book/how_to_read", "book/glossary", "book/data", "book/reference",
          *(f"notebooks/{part}/{slug}" for slug, part in PAPERS.items()),
          *sorted({f"book/parts/{part}" for part in PAPERS.values()})]  # fmt: skip
 
@@ -245,12 +245,91 @@ def test_the_claims_filter(visit):
     assert page.locator("table#claims tbody tr:visible").count() == wanted
 
 
-def test_search_finds_a_paper_by_its_method(visit):
+def test_the_papers_filter_and_sort(visit):
+    page = visit("book/index")
+    shown = page.locator("table#papers tbody tr:visible")
+    assert shown.count() == len(PAPERS)
+    page.get_by_label("fidelity").select_option("reconstruction")
+    assert shown.count() == sum(describe(slug)["fidelity"] == "reconstruction" for slug in PAPERS) < len(PAPERS)
+    page.get_by_label("fidelity").select_option("")
+    page.get_by_label("text").fill(describe("elr")["title"].upper()[:30])
+    assert shown.count() == 1 and "elr" in shown.first.locator("a").first.get_attribute("href")
+    page.get_by_label("text").fill("")
+    page.get_by_label("verdict").select_option("unresolved")
+    for row in shown.all():
+        assert "unresolved" in row.inner_text()
+    page.get_by_label("verdict").select_option("")
+    button = page.get_by_role("button", name="run")
+    seconds = lambda: [float(c.get_attribute("data-sort")) for c in page.locator("#papers td.number").all()]  # noqa: E731
+    button.focus()
+    page.keyboard.press("Enter")
+    assert seconds() == sorted(seconds()) and page.locator("th[aria-sort=ascending]").inner_text().startswith("run")
+    page.keyboard.press("Enter")
+    assert seconds() == sorted(seconds(), reverse=True)
+
+
+def test_claims_sort_by_effect_and_exact_ones_come_last(visit):
+    page = visit("book/results")
+    page.get_by_role("button", name="measured effect").click()
+    keys = [c.get_attribute("data-sort") for c in page.locator("#claims td[data-sort]").all()]
+    numbers = [float(key) for key in keys if key]
+    assert len(numbers) > 10 and numbers == sorted(numbers) and not any(keys[len(numbers) :])
+
+
+@pytest.mark.parametrize(
+    ("query", "slug"), [("conformal", "lp_icp"), ("Niles-Weed", "elr"), ("Debtags", "lp_icp"), ("SimCLR", "simclr_v2")]
+)
+def test_search_finds_a_paper_by_method_author_and_data(visit, query, slug):
     page = visit("search")
-    page.goto(page.url.split("?")[0] + "?q=conformal")
+    page.goto(page.url.split("?")[0] + f"?q={query}")
     page.wait_for_selector("#search-results li a", timeout=15000)
     links = [a.get_attribute("href") for a in page.query_selector_all("#search-results li a")]
-    assert any("lp_icp" in link for link in links)
+    assert any(slug in link for link in links), links
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(visit, scheme):
+    """One page of each kind."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    slug = next(iter(PAPERS))
+    kinds = ["book/index", "book/results", "book/glossary", "book/data", "book/reference"]
+    for name in [*kinds, f"book/parts/{PAPERS[slug]}", f"notebooks/{PAPERS[slug]}/{slug}"]:
+        found = Axe().run(visit(name, scheme=scheme)).response["violations"]
+        grave = [
+            f"{name}: {v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}"
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert not grave, grave
+
+
+def test_print_opens_solutions_and_leaves_out_the_frame(visit):
+    slug, part = next(iter(PAPERS.items()))
+    page = visit(f"notebooks/{part}/{slug}")
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.hide:not([open])").count() == 0
+    assert (
+        not page.locator(".bd-sidebar-primary").first.is_visible() and not page.locator(".bd-header").first.is_visible()
+    )
+
+
+def test_the_weight_of_notebook_pages(html, pages):
+    for slug, part in PAPERS.items():
+        soup = pages[f"notebooks/{part}/{slug}"]
+        page = html / "notebooks" / part / f"{slug}.html"
+        pictures = {
+            (page.parent / unquote(i["src"])).resolve() for i in soup.select("article img") if "://" not in i["src"]
+        }
+        weight = page.stat().st_size + sum(p.stat().st_size for p in pictures if p.exists())
+        assert weight < 1.5e6, f"{slug}: {weight / 1e6:.2f} MB"
+
+
+def test_the_reference_links_functions_to_the_pages_that_use_them(pages):
+    rows = pages["book/reference"].select("table tr")
+    row = next(r for r in rows if r.get_text().strip().startswith("corrupt.symmetric"))
+    assert any("elr.html" in a["href"] for a in row.select("a"))
 
 
 def test_solutions_are_folded_and_open(visit):

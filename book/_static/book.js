@@ -1,10 +1,11 @@
-// Filters of the claims table, and solutions that open for printing.
+// Filters and sorting of the tables, and solutions that open for printing.
 // A browser lets no page that was opened from disk read another: the search then shows titles without excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
 document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".book-filter")) {
-    const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];
+    const table = document.getElementById(box.dataset.table);
+    const rows = [...table.tBodies[0].rows];
     const inputs = [...box.querySelectorAll("[data-filter]")];
     const apply = () => {
       let shown = 0;
@@ -13,15 +14,34 @@ document.addEventListener("DOMContentLoaded", () => {
           const wanted = input.value.trim().toLowerCase();
           if (!wanted) return true;
           if (input.dataset.filter === "text") return row.textContent.toLowerCase().includes(wanted);
-          return row.dataset[input.dataset.filter].toLowerCase() === wanted;
+          return row.dataset[input.dataset.filter].toLowerCase().split("|").includes(wanted);
         });
         row.hidden = !fits;
         shown += fits;
       }
-      box.querySelector("[data-count]").textContent = `${shown} of ${rows.length} claims`;
+      box.querySelector("[data-count]").textContent = `${shown} of ${rows.length} ${box.dataset.noun}`;
     };
     for (const input of inputs) input.addEventListener("input", apply);
     apply();
+    // A click on a column's head sorts by it, a second one the other way; cells without a number come last.
+    for (const button of table.tHead.querySelectorAll("button")) {
+      button.addEventListener("click", () => {
+        const head = button.closest("th");
+        const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+        for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", turn === 1 ? "ascending" : "descending");
+        const key = (row) => {
+          const cell = row.cells[head.cellIndex];
+          return "sort" in cell.dataset ? (cell.dataset.sort === "" ? NaN : Number(cell.dataset.sort)) : cell.textContent.trim();
+        };
+        const order = (a, b) => {
+          const [x, y] = [key(a), key(b)];
+          if (typeof x === "string") return turn * x.localeCompare(y);
+          return Number.isNaN(x) || Number.isNaN(y) ? Number.isNaN(x) - Number.isNaN(y) : turn * (x - y);
+        };
+        table.tBodies[0].append(...[...rows].sort(order));
+      });
+    }
   }
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;

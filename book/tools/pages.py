@@ -5,6 +5,7 @@ A page of `book/` asks for one by a comment, `<!-- made: NAME -->`.
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -14,7 +15,7 @@ from html import escape
 
 from book.tools import ROOT, BookError
 from book.tools import plan as planning
-from book.tools.notebooks import PARTS, colab_url, papers, repository
+from book.tools.notebooks import PARTS, colab_url, papers, repository, source
 from shared import claims as stats
 from shared.data import catalog
 from shared.paper import RecordError, describe, effect_text, number, paper_text, read_record, verdict_text, verdicts
@@ -108,6 +109,13 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
     return "\n".join(lines)
 
 
+def in_deltas(claim: dict, outcome) -> str:
+    """What the column of effects sorts by: effects in units of the smallest that matters, and nothing where there is none."""
+    if claim["kind"] == "exact" or outcome.effect is None:
+        return ""
+    return f"{stats.in_deltas(claim, outcome.effect):.4g}"
+
+
 class Context:
     """What the generated parts of one site are made from.
 
@@ -149,7 +157,7 @@ class Context:
             f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
             f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}.\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
-            f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue})\n:::"
+            f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href=\"#what-differs-from-the-paper\">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::"
         )
 
     def cover(self, slug: str) -> dict:
@@ -160,7 +168,78 @@ class Context:
     # -- parts of pages ----------------------------------------------------------------------------------------
 
     def made_papers(self, page: str) -> str:
-        return papers_table(self.records, "../notebooks/{part}/{slug}.ipynb")
+        """The papers as an HTML table that the page's script filters and sorts."""
+        body = []
+        for slug in self.slugs:
+            info, outcomes = self.infos[slug], self.outcomes[slug].values()
+            got = "|".join(dict.fromkeys(SHORT[o.verdict] for o in outcomes))
+            seconds = self.records[slug]["provenance"]["seconds"]
+            body.append(
+                f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
+                f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(info["title"])}</a> ({info["year"]})'
+                f"<br><small>{escape(info['finding'])}</small></td><td>{escape(PARTS[info['part']])}</td>"
+                f"<td>{info['fidelity']}</td><td>{escape(tally(info, self.outcomes[slug]))}</td>"
+                f'<td class="number" data-sort="{seconds:.1f}">{seconds:.0f}&nbsp;s</td>'
+                f'<td><a href="{colab_url(slug, info["part"])}" aria-label="{escape(slug)} in Colab">Colab</a></td></tr>'
+            )
+        heads = [("paper", 1), ("part", 1), ("fidelity", 1), ("verdicts on its claims", 0), ("run", 1), ("open", 0)]
+        return self._table("papers", "papers", heads, body)
+
+    def _table(self, name: str, noun: str, heads: list[tuple[str, int]], body: list[str]) -> str:
+        """A table with filters above it; heads marked 1 sort."""
+        options = {
+            "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
+            "verdict": [(SHORT[v], SHORT[v]) for v in stats.VERDICTS],
+            "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
+        }
+        selects = " ".join(
+            f'<label>{key} <select data-filter="{key}"><option value="">all</option>'
+            + "".join(f'<option value="{value}">{escape(label)}</option>' for value, label in entries)
+            + "</select></label>"
+            for key, entries in options.items()
+        )
+        head = "".join(
+            f'<th scope="col"><button type="button">{h}</button></th>' if sorts else f'<th scope="col">{h}</th>'
+            for h, sorts in heads
+        )
+        return (
+            "```{raw} html\n"
+            f'<div class="book-filter" data-table="{name}" data-noun="{noun}">{selects} <label>text <input type="search" data-filter="text"></label> '
+            '<span role="status" data-count></span></div>\n'
+            f'<div class="book-table" tabindex="0" role="region" aria-label="table of {noun}">'
+            f'<table id="{name}" class="claims"><thead><tr>{head}</tr></thead><tbody>\n'
+            + "\n".join(body)
+            + "\n</tbody></table></div>\n```\n"
+        )
+
+    def made_users(self, page: str) -> str:
+        """Which pages use which function of `shared`."""
+        users = self._users()
+        lines = ["| from `shared` | used on the pages |", "| --- | --- |"]
+        for name in sorted(users):
+            links = ", ".join(f"[{s}](../notebooks/{self.infos[s]['part']}/{s}.ipynb)" for s in users[name])
+            lines.append(f"| `{name}` | {links} |")
+        return "\n".join(lines)
+
+    def _users(self) -> dict[str, list[str]]:
+        """Public names of `shared` -> slugs of the notebooks whose code names them."""
+        users: dict[str, list[str]] = {}
+        for slug in self.slugs:
+            tree = ast.parse(source(slug).read_text(encoding="utf-8"))
+            modules, names = {}, set()  # local name -> module of shared
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shared":
+                    for alias in node.names:
+                        if node.module == "shared":
+                            modules[alias.asname or alias.name] = alias.name
+                        else:
+                            names.add(f"{node.module.removeprefix('shared.')}.{alias.name}")
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+                    names.add(f"{modules[node.value.id]}.{node.attr}")
+            for name in names:
+                users.setdefault(name, []).append(slug)
+        return users
 
     def made_counts(self, page: str) -> str:
         seeds = sorted({len(record["results"]["seeds"]) for record in self.records.values()})
@@ -248,33 +327,17 @@ class Context:
                     printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
                 body.append(
                     f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
-                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#paper-against-measured">{slug}</a></td>'
+                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#claim-{claim["id"].replace("_", "-")}">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
                     f"{info['fidelity']}{delta}</small>{note}</td>"
-                    f"<td>{escape(effect_text(claim, o))}</td>"
+                    f'<td data-sort="{in_deltas(claim, o)}">{escape(effect_text(claim, o))}</td>'
                     f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
                     f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
                 )
-        options = {
-            "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
-            "verdict": [(SHORT[v], SHORT[v]) for v in stats.VERDICTS],
-            "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
-        }
-        selects = " ".join(
-            f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
-            + "".join(f'<option value="{value}">{escape(label)}</option>' for value, label in entries)
-            + "</select></label>"
-            for name, entries in options.items()
-        )
+        heads = [("paper", 1), ("claim", 1), ("measured effect", 1), ("verdict", 1), ("printed in the paper", 0)]
         return (
-            "```{raw} html\n"
-            f'<div class="book-filter" data-table="claims">{selects} <label>text <input type="search" data-filter="text"></label> '
-            '<span role="status" data-count></span></div>\n'
-            '<div class="book-table"><table id="claims" class="claims"><thead><tr><th>paper</th><th>claim</th>'
-            "<th>measured effect</th><th>verdict</th><th>printed in the paper</th></tr></thead><tbody>\n"
-            + "\n".join(body)
-            + "\n</tbody></table></div>\n```\n\n"
-            "All of it as files: {download}`verdicts.csv`, {download}`records.json`."
+            self._table("claims", "claims", heads, body)
+            + "\nAll of it as files: {download}`verdicts.csv`, {download}`records.json`."
         )
 
     def made_forest(self, page: str) -> str:

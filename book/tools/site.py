@@ -43,6 +43,23 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
     return today
 
 
+def anchor_claims(book: nbformat.NotebookNode, info: dict) -> None:
+    """A place to link to before each cell that computes claims."""
+    wanted = [claim["id"] for claim in info["claims"]]
+    cells = []
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            here = [claim for claim in wanted if f'"{claim}"' in cell.source or f"'{claim}'" in cell.source]
+            if here:
+                wanted = [claim for claim in wanted if claim not in here]
+                spans = "".join(f'<span id="claim-{claim.replace("_", "-")}"></span>' for claim in here)
+                anchor = nbformat.v4.new_markdown_cell(f'<div class="book-anchor">{spans}</div>')
+                anchor["id"] = f"anchor-{len(cells)}"
+                cells.append(anchor)
+        cells.append(cell)
+    book.cells = cells
+
+
 def figures(book: nbformat.NotebookNode) -> list[dict]:
     """Figures of an executed notebook: name, caption, alt and PNG bytes."""
     found = []
@@ -84,6 +101,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         header = nbformat.v4.new_markdown_cell(context.run_line(slug))
         header["id"] = "run-line"
         book.cells.insert(1, header)
+        anchor_claims(book, context.infos[slug])
         files[f"notebooks/{part}/{slug}.ipynb"] = nbformat.writes(book).encode()
         py = source(slug)
         for path in (py, py.with_suffix(".ipynb")):
