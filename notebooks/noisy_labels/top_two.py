@@ -124,7 +124,7 @@ cfg = paper.settings(
     epochs=(2, 40, 80),
     batch=(30, 100, 100),
     lr=(0.1, 0.1, 0.1),
-    weight_decays=((1e-2,), (1e-3, 1e-2, 1e-1), (1e-3, 1e-2, 1e-1)),
+    weight_decays=((1e-2,), (1e-3, 1e-2, 3e-2, 1e-1), (1e-3, 1e-2, 3e-2, 1e-1)),
 )
 paper.resampled("workers", "tasks", "answers", "division of raters", "train/test split")
 paper.resampled("initialisation", "order")
@@ -691,7 +691,7 @@ paper.say(
 # not left to chance: a weak classifier, trained on other images, names the most probable wrong class $h$, and $q$ follows from its two
 # probabilities. The test is on true labels. *Ratings*: sentence vectors of the film reviews; the test uses the jury's answers, the
 # loss against all of them, the accuracy against their most frequent one. Weight decay is chosen for every target from the same grid, by
-# accuracy on validation data whose labels are the **majority vote of the crowd**.
+# the loss of the **crowd's answers** on validation items: no true label is needed for that.
 
 
 # %%
@@ -767,7 +767,7 @@ def assemble(seeds_data):
     data = {k: stack([d[k] for d in seeds_data]) for k in ("x", "x_val", "x_test")}
     mean, std = data["x"].mean((1, 2), True), data["x"].std((1, 2), keepdim=True)
     data = {k: (v - mean) / std for k, v in data.items()}
-    for k in ("y_val", "t_test"):
+    for k in ("t_val", "t_test"):
         data[k] = stack([d[k] for d in seeds_data])
     targets = {k: stack([d["targets"][k] for d in seeds_data]) for k in TARGETS}
     return SimpleNamespace(**data, targets=targets)
@@ -815,7 +815,7 @@ for s, (seed, d) in enumerate(zip(paper.seeds, images)):
         {
             "x": x,
             "x_val": found["val"][0],
-            "y_val": one_hot(found["val"][2], 10),
+            "t_val": found["val"][4],
             "x_test": pixels(d, "test"),
             "t_test": one_hot(d.y_test.numpy(), 10),
             "targets": targets_of(majority, fit.g, fit.h, fit.q, shares, 10),
@@ -829,7 +829,7 @@ for parts in real:
         {
             "x": vectors[tr.rows].numpy(),
             "x_val": vectors[va.rows].numpy(),
-            "y_val": one_hot(va.pairs["majority vote"][0], 5),
+            "t_val": va.crowd,
             "x_test": vectors[te.rows].numpy(),
             "t_test": te.jury,
             "targets": targets_of(
@@ -855,9 +855,9 @@ for name, data, hidden in (
             net = fit_nets(data.x, data.targets[target], hidden, decay_value)
             with torch.no_grad():
                 val, test = net(data.x_val), net(data.x_test)
-            hit = val.argmax(-1) == data.y_val.argmax(-1)
-            runs[decay_value] = hit.float().mean().item(), test
-        best = max(runs, key=lambda value: runs[value][0])
+            score = soft_cross_entropy(val, data.t_val).mean().item()
+            runs[decay_value] = score, test
+        best = min(runs, key=lambda value: runs[value][0])
         grid = {"weight_decay": cfg.weight_decays}
         paper.choice(f"{name}, {target}", grid, {"weight_decay": best})
         test = runs[best][1]
@@ -939,7 +939,9 @@ paper.report()
 # - **Networks.** The paper trains ResNet and VGG for 150 epochs on CIFAR-10H. Here small networks learn clothes at 14 x 14 pixels with simulated crowds, and a linear
 #   model learns sentence vectors. That the confusing class comes from a weak classifier of the same kind is our choice.
 # - **Ties** are broken at random everywhere.
-# - **Validation** labels are majority votes for all targets, which favours majority labels if anything.
+# - **Validation** scores the crowd's own answers, a proper score that needs no truth but rewards targets with a floor, such as histograms.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** Weight decay chosen by accuracy on majority labels of the validation items, from a grid of three:
+#   accuracy says nothing about confidence, so that losses were compared at arbitrary decays.
 #
 # ## Exercises
 #
