@@ -8,6 +8,7 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+# ---
 # %% [markdown] tags=["card"]
 # # Recovering Top-Two Answers and Confusion Probability in Multi-Choice Crowdsourcing
 #
@@ -451,7 +452,8 @@ paper.say(
 # $$\prod_i\Bigl(1-s+s\sum_c\sqrt{P_i(c\mid g,h)\,P_i(c\mid a,b)}\Bigr)$$
 #
 # (Bhattacharyya's bound); the sum over all wrong pairs bounds the error. All tasks get $q=0.8$ here, for otherwise the
-# few with $q\approx\tfrac12$ rule the average and no exponential is to be seen.
+# few with $q\approx\tfrac12$ rule the average and no exponential is to be seen. The bound is loose, by a sum over pairs and by Bhattacharyya's
+# constant; what it gets right is the slope, once there are enough answers.
 
 
 # %%
@@ -640,7 +642,8 @@ paper.claim("real_pair", ours=agreement["TopTwo2"], baseline=agreement["majority
 # %% [markdown]
 # What does a confusing second answer look like? Three items of the first seed: the clearest one, the one with the smallest
 # estimated $q$, and the hardest of those whose two answers lie on **opposite sides** of neutral, where people do not disagree about
-# the strength of a feeling but about its sign. (The texts are not part of this book's data; the identifiers name them in the published
+# the strength of a feeling but about its sign. The bars count all raters, so the answer named from
+# half of them need not be the tallest. (The texts are not part of this book's data; the identifiers name them in the published
 # collection.)
 
 # %% mystnb={"figure": {"caption": "Answers of all raters, crowd and jury together, to three sentences of film reviews. Dark bars: the truth and the most confusing answer that TopTwo2 names from the crowd's half. Titles give the identifier in the collection and the estimated q.", "name": "fig-top_two-examples"}, "image": {"alt": "Three bar charts of answer shares over five sentiment choices: one with a single peak, one with two nearly equal neighbouring peaks, one with peaks on both sides of neutral."}} tags=["hide-input"]
@@ -691,7 +694,7 @@ paper.say(
 # not left to chance: a weak classifier, trained on other images, names the most probable wrong class $h$, and $q$ follows from its two
 # probabilities. The test is on true labels. *Ratings*: sentence vectors of the film reviews; the test uses the jury's answers, the
 # loss against all of them, the accuracy against their most frequent one. Weight decay is chosen for every target from the same grid, by
-# the loss of the **crowd's answers** on validation items: no true label is needed for that.
+# held-out items and their crowd's answers.
 
 
 # %%
@@ -767,7 +770,7 @@ def assemble(seeds_data):
     data = {k: stack([d[k] for d in seeds_data]) for k in ("x", "x_val", "x_test")}
     mean, std = data["x"].mean((1, 2), True), data["x"].std((1, 2), keepdim=True)
     data = {k: (v - mean) / std for k, v in data.items()}
-    for k in ("t_val", "t_test"):
+    for k in ("t_val", "y_val", "t_test"):
         data[k] = stack([d[k] for d in seeds_data])
     targets = {k: stack([d["targets"][k] for d in seeds_data]) for k in TARGETS}
     return SimpleNamespace(**data, targets=targets)
@@ -816,6 +819,7 @@ for s, (seed, d) in enumerate(zip(paper.seeds, images)):
             "x": x,
             "x_val": found["val"][0],
             "t_val": found["val"][4],
+            "y_val": one_hot(found["val"][2], 10),
             "x_test": pixels(d, "test"),
             "t_test": one_hot(d.y_test.numpy(), 10),
             "targets": targets_of(majority, fit.g, fit.h, fit.q, shares, 10),
@@ -830,6 +834,7 @@ for parts in real:
             "x": vectors[tr.rows].numpy(),
             "x_val": vectors[va.rows].numpy(),
             "t_val": va.crowd,
+            "y_val": one_hot(va.pairs["majority vote"][0], 5),
             "x_test": vectors[te.rows].numpy(),
             "t_test": te.jury,
             "targets": targets_of(
@@ -841,36 +846,47 @@ for name, values in label_errors.items():
     paper.arm(name, "wrong training labels, clothes", values)
 
 # %% [markdown]
-# Now the training itself: two data sets, four targets, one grid of weight decay for all.
+# The choice can be made in two ways, both without a true label: by the **loss** of the crowd's answers on validation items, or by the
+# **accuracy** on their majority labels. The first rewards caution, since a crowd with spammers is best predicted by a cautious network; the second says
+# nothing about confidence at all. Pilot runs showed that the rule matters, so both are reported, and a claim has to hold under both. Two data sets,
+# four targets, one grid for all:
 
 # %%
+RULES = ("by loss", "by accuracy")
 losses, accuracies = {}, {}
 for name, data, hidden in (
     ("clothes", assemble(clothes), (cfg.hidden,)),
     ("ratings", assemble(sentences), ()),
 ):
     for target in TARGETS:
-        runs = {}
+        runs = {rule: [] for rule in RULES}
         for decay_value in cfg.weight_decays:
             net = fit_nets(data.x, data.targets[target], hidden, decay_value)
             with torch.no_grad():
                 val, test = net(data.x_val), net(data.x_test)
             score = soft_cross_entropy(val, data.t_val).mean().item()
-            runs[decay_value] = score, test
-        best = min(runs, key=lambda value: runs[value][0])
-        grid = {"weight_decay": cfg.weight_decays}
-        paper.choice(f"{name}, {target}", grid, {"weight_decay": best})
-        test = runs[best][1]
-        loss = soft_cross_entropy(test, data.t_test).mean(-1)
-        right = test.argmax(-1) == data.t_test.argmax(-1)
-        losses[name, target] = loss.double().cpu().numpy()
-        accuracies[name, target] = 100 * right.double().mean(-1).cpu().numpy()
-        paper.arm(target, f"test loss, {name}", losses[name, target], unit="nats")
-        paper.arm(target, f"test accuracy, {name}", accuracies[name, target])
+            hit = val.argmax(-1) == data.y_val.argmax(-1)
+            runs["by loss"].append((-score, decay_value, test))
+            runs["by accuracy"].append((hit.float().mean().item(), decay_value, test))
+        for rule in RULES:
+            _, best, test = max(runs[rule], key=lambda run: run[:2])
+            grid = {"weight_decay": cfg.weight_decays}
+            paper.choice(f"{name}, {target}, {rule}", grid, {"weight_decay": best})
+            loss = soft_cross_entropy(test, data.t_test).mean(-1)
+            right = test.argmax(-1) == data.t_test.argmax(-1)
+            key = name, rule, target
+            losses[key] = loss.double().cpu().numpy()
+            accuracies[key] = 100 * right.double().mean(-1).cpu().numpy()
+            where = f"{name}, {rule}"
+            paper.arm(target, f"test loss, {where}", losses[key], unit="nats")
+            paper.arm(target, f"test accuracy, {where}", accuracies[key])
+
+
+PLACES = [(name, rule) for name in ("clothes", "ratings") for rule in RULES]
 
 
 def on_each(values, target):
-    return {name: values[name, target] for name in ("clothes", "ratings")}
+    return {f"{name}, {rule}": values[name, rule, target] for name, rule in PLACES}
 
 
 soft, hard = on_each(losses, "top-two soft label"), on_each(losses, "majority label")
@@ -886,23 +902,25 @@ paper.claim(
 )
 rows = [
     {
-        "data": name,
+        "data": place[0],
+        "decay chosen": place[1],
         "target": target,
-        "test loss (nats)": float(losses[name, target].mean()),
-        "test accuracy (%)": float(accuracies[name, target].mean()),
+        "test loss (nats)": float(losses[*place, target].mean()),
+        "test accuracy (%)": float(accuracies[*place, target].mean()),
     }
-    for name in ("clothes", "ratings")
+    for place in PLACES
     for target in TARGETS
 ]
 paper.table(rows, caption="Training with four kinds of target, mean over seeds")
 
-# %% mystnb={"figure": {"caption": "Test cross entropy after training on four kinds of target, lower is better. Bars: mean and 95 % interval over seeds; dots: seeds. The step from majority label to TopTwo2 label is better labels, the step to the soft label is softness.", "name": "fig-top_two-soft"}, "image": {"alt": "Two panels of horizontal bars of test loss for four training targets, one panel for clothes and one for ratings."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.9, 2.6))
-for ax, name in zip(axes, ("clothes", "ratings")):
-    bars = {target: losses[name, target] for target in TARGETS}
+# %% mystnb={"figure": {"caption": "Test cross entropy after training on four kinds of target, lower is better. Bars: mean and 95 % interval over seeds; dots: seeds. The step from majority label to TopTwo2 label is better labels, the step to the soft label is softness.", "name": "fig-top_two-soft"}, "image": {"alt": "Four panels of horizontal bars of test loss for four training targets: clothes above, ratings below, weight decay chosen by loss on the left and by accuracy on the right."}} tags=["hide-input"]
+fig, axes = plt.subplots(2, 2, figsize=(6.9, 4.4))
+for ax, place in zip(axes.ravel(), PLACES):
+    bars = {target: losses[*place, target] for target in TARGETS}
     plots.bars(ax, bars, [plots.COLORS[i] for i in (6, 4, 0, 5)], "test loss (nats)")
-    ax.set_title(name)
-axes[1].set_yticklabels([])
+    ax.set_title(", ".join(place))
+for ax in axes[:, 1]:
+    ax.set_yticklabels([])
 plt.show()
 
 # %%
@@ -939,9 +957,8 @@ paper.report()
 # - **Networks.** The paper trains ResNet and VGG for 150 epochs on CIFAR-10H. Here small networks learn clothes at 14 x 14 pixels with simulated crowds, and a linear
 #   model learns sentence vectors. That the confusing class comes from a weak classifier of the same kind is our choice.
 # - **Ties** are broken at random everywhere.
-# - **Validation** scores the crowd's own answers, a proper score that needs no truth but rewards targets with a floor, such as histograms.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** Weight decay chosen by accuracy on majority labels of the validation items, from a grid of three:
-#   accuracy says nothing about confidence, so that losses were compared at arbitrary decays.
+# - **Tuning** of weight decay under two rules is ours; the paper does not describe any. On pilot seeds (100 and up) we first had the accuracy rule alone, with a grid of three, then
+#   the loss rule alone; they led to different verdicts on the clothes, so neither was dropped.
 #
 # ## Exercises
 #
