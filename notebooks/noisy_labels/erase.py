@@ -912,14 +912,15 @@ IDS = {  # ids of the claims that both graphs share, in the order of their use
         sbm_beats_gcn_symmetric sbm_beats_gcn_asymmetric sbm_beats_propagated
         sbm_denoising_helps sbm_prototypes_help sbm_propagation_helps
         sbm_probe_semantic sbm_between_orthogonal sbm_within_aligned
-    """.split(),
+    """,
     "Debian": """
         debian_beats_gcn_symmetric debian_beats_gcn_asymmetric debian_beats_propagated
         debian_denoising_helps debian_prototypes_help debian_propagation_helps
         debian_probe_semantic debian_between_orthogonal debian_within_aligned
-    """.split(),
+    """,
 }
 for name, ids in IDS.items():
+    ids = ids.split()
     world = worlds[name]
     conditions = [(kind, rate) for kind in KINDS for rate in cfg.rates]
 
