@@ -1028,10 +1028,6 @@ for name, world in worlds.items():
             f"{world.test_score(found.predicted).mean():.1f} %; in the first epoch, before any training, the semantic labels had "
             f"{found.log[0, 2].mean():.1f} %."
         )
-paper.say(
-    "The semantic labels ask the neighbours once more at the end. Where neighbours mostly share a class that is worth something; "
-    "where they do not, it costs."
-)
 
 # %% [markdown]
 # ### Exercise 2
