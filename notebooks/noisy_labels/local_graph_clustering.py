@@ -94,9 +94,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import minimize
-from scipy.sparse.csgraph import connected_components
 from shared import plots
 from shared.data import load
+from shared.graph import dependency_graph
 from shared.paper import Paper
 
 paper = Paper("local_graph_clustering", scale=scale, seeds=seeds)
@@ -525,20 +525,8 @@ paper.say(
 # %%
 def debian():
     d = load("debian_packages")
-    n = len(d.name)
-    targets = [[*a, *b] for a, b in zip(d.depends, d.recommends)]
-    i = np.repeat(np.arange(n), [len(t) for t in targets])
-    j = np.concatenate([np.array(t, int) for t in targets])
-    A = sp.coo_matrix((np.ones(len(i)), (i, j)), shape=(n, n)).tocsr()
-    A = A + A.T
-    A.setdiag(0)
-    A.eliminate_zeros()
-    A.data[:] = 1.0
-    keep = np.flatnonzero(np.diff(A.indptr) <= 150)
-    part = connected_components(A[keep][:, keep])[1]
-    keep = keep[part == np.bincount(part).argmax()]
-    vectors = load("debian_minilm").numpy()[keep]
-    return A[keep][:, keep].tocsr(), np.array(d.section)[keep], vectors
+    A, rows = dependency_graph(d)
+    return A, np.array(d.section)[rows], load("debian_minilm").numpy()[rows]
 
 
 def logistic(x, y, strength=10.0, steps=15):
