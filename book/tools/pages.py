@@ -109,6 +109,12 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
     return "\n".join(lines)
 
 
+def claim_place(slug: str, claim: str) -> str:
+    """Where on a notebook's page a claim is computed: the anchor of its cell (`site.anchor_claims`), else the table."""
+    named = f'"{claim}"' in source(slug).read_text(encoding="utf-8")
+    return f"claim-{claim.replace('_', '-')}" if named else "paper-against-measured"
+
+
 def in_deltas(claim: dict, outcome) -> str:
     """What the column of effects sorts by: effects in units of the smallest that matters, and nothing where there is none."""
     if claim["kind"] == "exact" or outcome.effect is None:
@@ -327,7 +333,7 @@ class Context:
                     printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
                 body.append(
                     f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
-                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#claim-{claim["id"].replace("_", "-")}">{slug}</a></td>'
+                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#{claim_place(slug, claim["id"])}">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
                     f"{info['fidelity']}{delta}</small>{note}</td>"
                     f'<td data-sort="{in_deltas(claim, o)}">{escape(effect_text(claim, o))}</td>'
