@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from html import escape
 
-from book.tools import ROOT, BookError
+from book.tools import ROOT, BookError, across
 from book.tools import plan as planning
 from book.tools.notebooks import PARTS, colab_url, papers, repository, source
 from shared import claims as stats
@@ -286,6 +286,20 @@ class Context:
             for slug in mine
         ]
         return "\n".join(items)
+
+    def made_across(self, page: str) -> str:
+        """The figure that compares the papers of a part, where there is one."""
+        part = page.rsplit("/", 1)[1].removesuffix(".md")
+        drawn = across.draw(part, self.records)
+        if drawn is None:
+            return ""
+        png, alt = drawn
+        self.made[f"book/figures/{part}.png"] = png
+        return (
+            f"```{{figure}} ../figures/{part}.png\n:name: fig-{part}-across\n:alt: {alt}\n\nTest accuracy against the share of wrong "
+            "labels for the papers that measure it, each beside its baselines; bars are 95 % intervals over seeds. Data, networks and "
+            "tasks differ from panel to panel: compare curves inside a panel, not between panels.\n```"
+        )
 
     def made_data(self, page: str) -> str:
         uses: dict[str, list[str]] = {}
