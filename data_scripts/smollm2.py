@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from shared import smollm2  # noqa: E402
-from shared.data import DataError  # noqa: E402
+from shared import smollm2
+from shared.data import DataError
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__).parse_args()
