@@ -1,4 +1,4 @@
-"""Make vader_smollm2.npz: what SmolLM2-135M-Instruct says about the sentiment of 640 film-review snippets.
+"""Make vader_smollm2.npz: what SmolLM2-135M-Instruct says about the sentiment of 400 film-review snippets.
 
 Each snippet is judged with four prompts: log-probabilities of two opposite answers as the first token of the reply.
 Needs torch, transformers, safetensors, tokenizers, gguf, and the texts (`vader_texts`, fetched where needed).
@@ -15,7 +15,7 @@ from common import DataError, main, pack_npz
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 FILE = "vader_smollm2.npz"
-TEXTS = 640
+TEXTS = 400
 LENGTHS = (20, 160)  # characters
 MARGIN = 0.5  # smallest |mean rating| of the panel, so that there is a sign to be found
 SEED = 20251031

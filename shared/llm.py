@@ -290,13 +290,14 @@ def match(listed, answers) -> list[float]:
     """Log-probability of each answer from listed tokens: that of the longest token with which it alone begins.
 
     Args:
-        listed: pairs of token and log-probability; blanks before a token do not count.
+        listed: pairs of token and log-probability. A blank before a token does not count, but of two tokens that
+            differ only in it the one without is taken.
         answers: the answers; a token that begins two of them counts for neither.
     """
-    best = {answer: (0, FLOOR) for answer in answers}
-    for token, logprob in listed:
-        token = token.lstrip(" \t\n\u2581\u0120")
+    best = {answer: (0, False, FLOOR) for answer in answers}
+    for listed_token, logprob in listed:
+        token = listed_token.lstrip(" \t\n\u2581\u0120")
         begun = [answer for answer in answers if token and answer.startswith(token)]
         if len(begun) == 1:
-            best[begun[0]] = max(best[begun[0]], (len(token), max(logprob, FLOOR)))
-    return [best[answer][1] for answer in answers]
+            best[begun[0]] = max(best[begun[0]], (len(token), token == listed_token, max(logprob, FLOOR)))
+    return [best[answer][2] for answer in answers]

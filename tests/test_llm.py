@@ -134,6 +134,8 @@ def test_an_endpoint_over_the_local_model_gives_the_local_scores(model, serve):
     """A server that speaks the protocol with the real model behind it: chat and scores agree with `local()`."""
     import torch
 
+    least = []
+
     def reply(body, headers, count):
         assert headers["Authorization"] == f"Bearer {KEY}"
         if not body.get("logprobs"):
@@ -142,12 +144,13 @@ def test_an_endpoint_over_the_local_model_gives_the_local_scores(model, serve):
         ids = torch.tensor([model._tokenizer(text, add_special_tokens=False)["input_ids"]])
         with torch.inference_mode():
             best = model._model(ids).logits[0, -1].log_softmax(-1).topk(body["top_logprobs"])
+        least.append(best.values[-1].item())
         return completion("x", [(model._tokenizer.decode([i]), p) for p, i in zip(*map(torch.Tensor.tolist, best))])
 
     remote = llm.endpoint(serve(reply).url, "smollm2")
     there, here = remote.scores(PROMPTS, ANSWERS), model.scores(PROMPTS, ANSWERS)
-    listed = there > llm.FLOOR
-    assert listed.mean() > 0.3
+    listed = here > np.array(least)[:, None]  # below that, a shorter token such as "Y" may stand in, or the floor
+    assert 0.3 < listed.mean() < 1 and (there >= llm.FLOOR).all()
     np.testing.assert_allclose(there[listed], here[listed], atol=2e-4)
     assert remote.chat(PROMPTS[0], 8) == model.chat(PROMPTS[0], 8)
 
@@ -286,8 +289,9 @@ def test_two_processes_share_the_cache(own_cache):
 
 
 def test_match_takes_the_longest_token_that_begins_one_answer():
-    listed = [("p", -1.0), ("pos", -2.0), (" positive", -3.0), ("positive", -2.5), ("ne", -4.0), ("", -0.1)]
+    listed = [("p", -1.0), ("pos", -2.0), (" positive", -2.2), ("positive", -2.5), ("ne", -4.0), ("", -0.1)]
     assert llm.match(listed, ["positive", "negative"]) == [-2.5, -4.0]
+    assert llm.match([(" Yes", -1.0), ("N", -2.0)], ["Yes", "No"]) == [-1.0, -2.0]
     assert llm.match([("p", -1.0)], ["pa", "pb"]) == [llm.FLOOR, llm.FLOOR]
 
 

@@ -10,15 +10,15 @@ from shared.data import embedded
 # A prompt and its answers: positive first. The script asked these; whoever asks again must ask the same.
 PROMPTS = (
     (
-        'Review: "{text}"\nIs the sentiment of this review positive or negative? Answer with one word.',
-        ("positive", "negative"),
-    ),
-    (
-        "Classify the sentiment of the text as positive or negative.\nText: {text}\nSentiment:",
+        "Is the sentiment of the following text positive or negative? Answer with one word.\n\n{text}",
         ("Positive", "Negative"),
     ),
-    ('Somebody wrote about a film: "{text}"\nDid they find the film good or bad?', ("good", "bad")),
-    ('"{text}"\nDoes the writer of this sentence like the film? Reply with yes or no.', ("Yes", "No")),
+    ("Is the following film review good or bad? Answer with one word.\n\n{text}", ("Good", "Bad")),
+    ("Classify the sentiment of this text as Positive or Negative.\n\n{text}", ("Positive", "Negative")),
+    (
+        "Would somebody who wrote the following recommend the film? Answer Yes or No.\n\n{text}",
+        ("Yes", "No"),
+    ),
 )
 
 
