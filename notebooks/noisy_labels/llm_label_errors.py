@@ -108,7 +108,7 @@ plots.style()
 # * **Packages.** The paper's tasks ask whether a short text is *consistent* with a longer one. Debian's packages have
 #   a long description and a one-line synopsis: a package's own synopsis is consistent with the description, that of another package is
 #   not. The truth is known by construction, and we add the errors ourselves. The judges are twelve ways to compare two texts.
-# * **Film reviews.** Snippets of reviews that some ninety people each have rated from -4 to 4
+# * **Film reviews.** Snippets of reviews that some twenty people each have rated from -4 to 4
 #   {cite}`hutto2014vader`. The sign of the panel's mean is the truth; the label given is that of *one* of these people.
 #   So the errors are real. Among the judges is a real, if tiny, language model: SmolLM2 with 135 million
 #   parameters {cite}`smollm2`, asked with four prompts.
@@ -985,7 +985,7 @@ paper.report()
 # - **Data.** Packages and film reviews instead of the TRUE benchmark and SummEval (ordinal labels with their rule
 #   of a distance above one are not tested). The second text of a package pair is cut from another package, not generated.
 # - **Experts.** The paper's authors re-annotated; here the truth by construction, or the sign of a whole panel,
-#   stands in. The panel contains the rater whose label it corrects, one in some ninety. The careless raters were picked with the panel's help.
+#   stands in. The panel contains the rater whose label it corrects, one in some twenty. The careless raters were picked with the panel's help.
 # - **Trained model.** Least squares on fixed vectors instead of a fine-tuned DeBERTa. It is tuned on a quarter of the
 #   training set; early stopping has no counterpart. The comparison of nine models (Table 4) is one of two.
 # - **No sentence encoder on the packages.** Synopsis and description have no vectors of their own among the embedded data,
