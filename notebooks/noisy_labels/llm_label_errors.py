@@ -87,6 +87,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # data whose truth we know.
 
 # %% tags=["hide-input"]
+import os
 import re
 
 import matplotlib.pyplot as plt
@@ -124,7 +125,7 @@ cfg = paper.settings(
     thresholds=((0.5, 0.85), (0.5, 0.75, 0.85, 0.95), (0.5, 0.75, 0.85, 0.95)),
     bins=(2, 4, 4),
     subsets_per_size=(3, 30, 30),
-    ridge_grid=((1, 10), (0.1, 1, 10, 100), (0.1, 1, 10, 100)),
+    ridge_grid=((1, 10), (1, 10, 100, 1000), (1, 10, 100, 1000)),
     live_texts=(1, 4, 4),
     live_prompts=(1, 4, 4),
 )
@@ -295,7 +296,7 @@ del judge
 # and the same texts are put to it as well. This shows its answers only; they enter no result below.
 
 # %%
-remote = llm.connect() if llm.os.environ.get("BOOK_LLM_BASE_URL") else None
+remote = llm.connect() if os.environ.get("BOOK_LLM_BASE_URL") else None
 if remote is not None:
     form, answers = PROMPTS[0]
     theirs = remote.scores(
@@ -993,7 +994,8 @@ paper.report()
 # - **Errors per set.** On the packages the share of wrong labels is our choice, so "many errors" is asked of real raters only.
 # - **Claims.** Those on systematic noise and on films are ours where the table says so. In the paper's table the claim of Figure 3 is one; here it is four.
 # - **Tried on pilot seeds and dropped.** Prompts with the text in quotation marks before the question, and a prompt with the text first: on 40
-#   other snippets the model ranked hardly better than chance with them.
+#   other snippets the model ranked hardly better than chance with them. A grid of the regularisation that ended at 100, where most
+#   seeds chose its end.
 #
 # ## Exercises
 #
