@@ -129,11 +129,11 @@ plt.show()
 
 # %%
 cfg = paper.settings(
-    images=("14 x 14 grey", "14 x 14 grey", "32 x 32 colour"),
+    images=("10 x 10 grey", "10 x 10 grey", "32 x 32 colour"),
     n_train=(100, 800, 45_000),
     n_val=(40, 200, 5_000),
     n_test=(40, 400, 10_000),
-    network=("MLP 196-64-64-10", "MLP 196-64-64-10", "ResNet-18"),
+    network=("MLP 100-64-64-10", "MLP 100-64-64-10", "ResNet-18"),
     batch=(50, 100, 128),
     epochs=(2, 60, 120),
     lr=(0.05, 0.05, 0.02),
@@ -146,7 +146,7 @@ cfg = paper.settings(
     ce_decays=((1e-3, 3e-2), (1e-3, 1e-2, 3e-2, 1e-1), (1e-3,)),
     kl_lambdas=((1, 10), (1, 5, 10, 20), ()),
     other_betas=((0, 0.99), (0, 0.5, 0.9, 0.99), ()),
-    other_rates=((0.0,), (0.0, 0.2, 0.6), ()),
+    other_rates=((0.0,), (0.0, 0.6), ()),
     linear_steps=(100, 3000, 3000),
 )
 BETA = 0.7  # the paper's beta for CIFAR-10
@@ -295,7 +295,7 @@ print("Lemma 2, KL gradient, warm-up of the targets, undecided loss: all four ag
 # ### Data, noise, networks
 #
 # At the scale `small` each seed gets a piece of Fashion-MNIST {cite}`xiao2017fashion` of its own, disjoint from
-# those of the other seeds, cut into training, validation and test images, and averaged down to 14 x 14 pixels. Then 40 % of the training labels
+# those of the other seeds, cut into training, validation and test images, and averaged down to 10 x 10 pixels. Then 40 % of the training labels
 # are replaced by a *different* class, chosen at random, and so are the validation labels, because whoever has noisy
 # labels has noisy validation labels too. Only the test labels are clean, and nothing is ever chosen on them.
 #
@@ -331,7 +331,8 @@ def one_seed(seed, rate):
         sizes = dict(train=cfg.n_train, val=cfg.n_val, test=cfg.n_test)
         d = load("fashion_mnist", scale=paper.scale, seed=seed, **sizes)
         x, x_val, x_test = (
-            F.avg_pool2d(a, 2).flatten(1) for a in (d.x_train, d.x_val, d.x_test)
+            F.adaptive_avg_pool2d(a, 10).flatten(1)
+            for a in (d.x_train, d.x_val, d.x_test)
         )
         mean, std = x.mean(), x.std()
         x, x_val, x_test = ((a - mean) / std for a in (x, x_val, x_test))
@@ -415,7 +416,7 @@ def make_network():
     if paper.scale == "full":
         net = ResNets(paper.seeds)
     else:
-        net = MLPs((196, 64, 64, 10), paper.seeds)
+        net = MLPs((100, 64, 64, 10), paper.seeds)
     return train.place(net, paper.device)
 
 
@@ -474,7 +475,9 @@ def evaluate(net, data, targets):
     }
 
 
-def train_arm(data, loss, beta=BETA, weight_decay=cfg.weight_decay):
+def train_arm(
+    data, loss, beta=BETA, weight_decay=cfg.weight_decay, every=cfg.evaluate_every
+):
     """Train S networks; returns curves (S, k) at `epochs` (k,) and the final targets (S, n, C)."""
     S, n = data.y.shape
     net = make_network()
@@ -493,7 +496,7 @@ def train_arm(data, loss, beta=BETA, weight_decay=cfg.weight_decay):
             rows = (seed_axis, torch.stack(batch))  # picks (S, B) examples
             x, y = view(data.x[rows], streams), data.y_noisy[rows]
             training_step(net, optimizer, x, y, targets, rows, loss, beta_now)
-        if epoch % cfg.evaluate_every == 0 or epoch == cfg.epochs:
+        if epoch % every == 0 or epoch == cfg.epochs:
             epochs.append(epoch)
             log.append(evaluate(net, data, targets))
     curves = {name: np.stack([entry[name] for entry in log], axis=1) for name in log[0]}
@@ -523,7 +526,7 @@ def best(runs):
 
 wd_best, lam_best = best(ce), best(elr)
 betas = {
-    beta: train_arm(data, partial(elr_loss, lam=lam_best), beta=beta)
+    beta: train_arm(data, partial(elr_loss, lam=lam_best), beta=beta, every=cfg.epochs)
     for beta in cfg.other_betas
 }
 betas[BETA] = elr[lam_best]
@@ -659,11 +662,17 @@ paper.table(
 # %% mystnb={"figure": {"caption": "Test accuracy at the last epoch against the noise rate. Settings are those chosen at 40 %. Bands: 95 % intervals over seeds.", "name": "fig-elr-rates"}, "image": {"alt": "Test accuracy falls with the noise rate for three methods: cross entropy with the same recipe, cross entropy with tuned decay, and ELR."}} tags=["hide-input"]
 rates = {rate: make_data(rate) for rate in cfg.other_rates}
 by_rate = {
-    "CE, same recipe": {r: train_arm(d, ce_loss) for r, d in rates.items()},
-    "CE, tuned decay": {
-        r: train_arm(d, ce_loss, weight_decay=wd_best) for r, d in rates.items()
+    "CE, same recipe": {
+        r: train_arm(d, ce_loss, every=cfg.epochs) for r, d in rates.items()
     },
-    "ELR": {r: train_arm(d, partial(elr_loss, lam=lam_best)) for r, d in rates.items()},
+    "CE, tuned decay": {
+        r: train_arm(d, ce_loss, weight_decay=wd_best, every=cfg.epochs)
+        for r, d in rates.items()
+    },
+    "ELR": {
+        r: train_arm(d, partial(elr_loss, lam=lam_best), every=cfg.epochs)
+        for r, d in rates.items()
+    },
 }
 all_rates = sorted([*cfg.other_rates, RATE])
 curves = {}
@@ -952,7 +961,7 @@ paper.report()
 # %% [markdown]
 # ## What differs from the paper
 #
-# - **Data and network.** Pieces of Fashion-MNIST at 14 x 14 pixels, 800 training images per seed, and a small
+# - **Data and network.** Pieces of Fashion-MNIST at 10 x 10 pixels, 800 training images per seed, and a small
 #   multi-layer perceptron, instead of CIFAR-10 with 50,000 images and a ResNet-34. The scale `full` uses CIFAR-10
 #   with a ResNet-18; it has never been run on the real data.
 # - **Training.** 60 epochs of 8 steps instead of 120 epochs of some 350; learning rate 0.05, divided by 10 once after two thirds, instead of 0.02
@@ -970,7 +979,8 @@ paper.report()
 #   of points and the step size are ours.
 # - **Regimes tried on pilot seeds (100 and up) and dropped.** Full 28 x 28 pixels, 2,000 training images (slower, same picture); 20 to 40 epochs (cross entropy
 #   did not memorise fully); 120 epochs in batches of 200 (twice the time, same order of the methods, also for $\beta$);
-#   learning rates 0.02, 0.1 and constant; 600 training images; 96 units in the hidden layers (the same picture for half as much time again). In the linear model: $\sigma$ of 0.2 and 0.3 and labels
+#   learning rates 0.02, 0.1 and constant; 600 training images; 14 x 14 pixels and
+#   96 units in the hidden layers, with a noise rate of 20 % as well (the same picture for half as much time again). In the linear model: $\sigma$ of 0.2 and 0.3 and labels
 #   flipped instead of drawn anew, where the early phase is weaker.
 #
 # ## Exercises
