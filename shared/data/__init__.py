@@ -43,7 +43,9 @@ def load(name: str, scale: str = "small", seed: int | None = None, **sizes: int)
         A namespace. `fashion_mnist`: x_<part> float32 (n, 1, 28, 28) in [0, 1] and y_<part> int64 (n,), by
         part of `sizes`. `cifar10`: x_train uint8 (50000, 3, 32, 32), y_train, x_test, y_test.
         `debian_packages`: one list per column (see the page "Data and licences"). `debian_minilm`: a float32
-        tensor (14255, 384) of unit rows. `debtags_vocabulary`: dict of tag to description.
+        tensor (14255, 384) of unit rows. `debtags_vocabulary`: dict of tag to description. `vader_ratings`:
+        domain, id, hit (n,) and ratings, one int8 array per row; `vader_minilm`: a float32 tensor (14805, 384)
+        for its first rows; `vader_texts`: list of str, one per row, fetched by pip once.
 
     Raises:
         ValueError: unknown name or sizes that do not fit the pool.
