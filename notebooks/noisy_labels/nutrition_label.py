@@ -165,7 +165,7 @@ def debian_table(d):
 debian = load("debian_packages", scale=paper.scale)
 table = debian_table(debian)
 
-# %% mystnb={"figure": {"caption": "Roles of the packages of each section; every row sums to one. Left: as published. Right: the same two columns after one of them was shuffled against the rows, as a bad merge does it. All statistics of single columns are the same; only the pair shows the damage.", "name": "fig-nutrition_label-idea"}, "image": {"alt": "Two heat maps of 13 sections by roles. Left: each section has a role of its own that dominates, in dark cells. Right, after shuffling: all rows look alike, a dark column for the commonest role."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Roles of the packages of each section; every row sums to one. Left: as published. Right: the same two columns after one of them was shuffled against the rows, as a bad merge does it. All statistics of single columns are the same; only the pair shows the damage.", "name": "fig-nutrition_label-idea"}, "image": {"alt": "Two heat maps of 13 sections by roles. Left: rows differ; most sections are mainly programs, gnu-r is mainly data, libdevel mainly libraries. Right, after shuffling: all rows look alike, one dark column for programs."}} tags=["hide-input"]
 shown = table[table.role.notna()]
 shuffled = np.random.default_rng(0).permutation(shown.role)
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9), sharey=True)
@@ -993,6 +993,7 @@ paper.say(
 fig, axes = plt.subplots(1, 3, figsize=(7, 2.8), sharex=True, sharey=True)
 for ax, k in zip(axes, change):
     ax.fill_between([-1, 0, 0, 1], [0, 0, -1, -1], [1, 1, 0, 0], color=GREY, alpha=0.12)
+    ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=1)
     ax.plot(truth[0]["whole"], truth[0][k], "o", markersize=3.5, color=BLUE)
     ax.set(title=k, xlabel="whole reference, r", xlim=(-1, 1), ylim=(-1, 1))
 axes[0].set_ylabel("other reference, r")
