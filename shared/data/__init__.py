@@ -45,7 +45,8 @@ def load(name: str, scale: str = "small", seed: int | None = None, **sizes: int)
         `debian_packages`: one list per column (see the page "Data and licences"). `debian_minilm`: a float32
         tensor (14255, 384) of unit rows. `debtags_vocabulary`: dict of tag to description. `vader_ratings`:
         domain, id, hit (n,) and ratings, one int8 array per row; `vader_minilm`: a float32 tensor (14805, 384)
-        for its first rows; `vader_texts`: list of str, one per row, fetched by pip once.
+        for its first rows; `vader_texts`: list of str, one per row, fetched by pip once;
+        `vader_smollm2`: what a small language model says to some of them (see its reader).
 
     Raises:
         ValueError: unknown name or sizes that do not fit the pool.
