@@ -471,14 +471,18 @@ def _finite(values, what: str) -> None:
 
 
 def write_json(path: Path, document) -> None:
-    """Write JSON whole or not at all: a killed process or a full disk leaves the old file."""
+    """Write JSON whole or not at all."""
+    write_whole(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a killed process or a full disk leaves the old one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, allow_nan=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -16,7 +16,7 @@ from book.tools import BUILD, ROOT, BookError
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
 from book.tools.pages import tally
-from book.tools.run_one import folder
+from book.tools.run_one import folder, kill
 from shared import data
 from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts
 from shared.scales import resolve_scale, resolve_seeds
@@ -58,7 +58,7 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         try:
             watch(engine, scale, stale, cores)
         except KeyboardInterrupt:
-            engine.terminate()
+            kill(engine)  # asked politely it would wait for the runs; what they have not finished counts for nothing
             engine.wait()
             raise BookError(
                 "Interrupted: what was finished is kept, the next `make book` goes on from there."
@@ -69,7 +69,10 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
         elif not planning.is_fresh(scale, slug):
-            failures.append({"slug": slug, "cell": None, "error": "it never ran", "log": str(log)})
+            why = "it never ran"
+            if engine.returncode < 0:
+                why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
+            failures.append({"slug": slug, "cell": None, "error": why, "log": str(log)})
     if engine.returncode and not failures:
         raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")
     return failures
@@ -166,7 +169,7 @@ def main() -> int:
             os.environ["BOOK_SEEDS"] = args.seeds
         seeds = resolve_seeds(None, 1) if args.seeds else None
         return make(args.papers, args.scale or None, seeds, args.cores, site=not args.no_site)
-    except (BookError, RecordError, data.DataError, ValueError, TypeError) as error:
+    except (BookError, RecordError, data.DataError, OSError, ValueError, TypeError) as error:
         print(f"make book: {error}", file=sys.stderr)
         return 1
 

@@ -157,7 +157,7 @@ class Context:
             f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
             f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}.\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
-            f"{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href=\"#what-differs-from-the-paper\">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::"
+            f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::'
         )
 
     def cover(self, slug: str) -> dict:
