@@ -84,6 +84,11 @@ def read_record(path: Path) -> dict:
     return record
 
 
+def validate_record(record: dict, name: str) -> None:
+    """Raise RecordError with the name where a record is not what it should be."""
+    _validate(record, "record.schema.json", name)
+
+
 def results_digest(results: dict) -> str:
     """Digest of the results part of a record: tells a record as it was written from one edited since."""
     return hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:20]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import python
 from tests.test_book import BOOK, RUNS, at_work, book, ran
-from tests.test_keys import TOY, TWO, edit
+from tests.test_keys import TOY, edit
 
 NO_RESULT = "import time\ntime.sleep(120)\naccuracy = {"
 

@@ -20,14 +20,10 @@ import traceback
 from pathlib import Path
 
 from book.tools import BUILD, ROOT
-from book.tools.notebooks import papers, source
+from book.tools.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-
-
-def folder(scale: str, slug: str) -> Path:
-    return BUILD / "runs" / scale / papers()[slug]
 
 
 def execute(slug: str, work: Path) -> int:
@@ -111,11 +107,11 @@ def kill(child: subprocess.Popen) -> None:
                 process.kill()
 
 
-def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:
-    from book.tools.plan import is_fresh, read_key
+def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
+    from book.tools.plan import folder, is_fresh, read_key, slug_of
 
-    wanted, final = read_key(scale, slug), folder(scale, slug)
-    work = BUILD / "work" / scale / slug
+    wanted, final, slug = read_key(scale, name), folder(scale, name), slug_of(name)
+    work = BUILD / "work" / scale / name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     final.mkdir(parents=True, exist_ok=True)
@@ -129,26 +125,26 @@ def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
     }
-    log = final / f"{slug}.log"
+    log = final / f"{name}.log"
     command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]
     problem = supervise(command, env, log, timeout, memory_mib)
-    failure = final / f"{slug}.failure.json"
+    failure = final / f"{name}.failure.json"
     failure.unlink(missing_ok=True)
     if problem is None and not (work / f"{slug}.json").exists():
         problem = "it ended without writing a record: the last code cell must call paper.report()"
     if problem is None:
-        os.replace(work / f"{slug}.ipynb", final / f"{slug}.ipynb")
-        os.replace(work / f"{slug}.json", final / f"{slug}.json")
+        os.replace(work / f"{slug}.ipynb", final / f"{name}.ipynb")
+        os.replace(work / f"{slug}.json", final / f"{name}.json")
         shutil.rmtree(work, ignore_errors=True)
-        if is_fresh(scale, slug):
+        if is_fresh(scale, name):
             return 0
         problem = "its source was edited while it ran"
     detail = {"cell": None, "error": problem}
     if (work / "error.json").exists():
         with contextlib.suppress(ValueError):  # cut off by a full disk
             detail = json.loads((work / "error.json").read_text(encoding="utf-8"))
-    failure.write_text(json.dumps({"slug": slug, "log": str(log), **detail}), encoding="utf-8")
-    print(f"{slug}: {detail['error']} (log: {log})", file=sys.stderr)
+    failure.write_text(json.dumps({"slug": name, "log": str(log), **detail}), encoding="utf-8")
+    print(f"{name}: {detail['error']} (log: {log})", file=sys.stderr)
     return 1
 
 
