@@ -7,13 +7,14 @@ PAPERS ?=
 SCALE ?=
 SEEDS ?=
 CORES ?=
+PROFILE ?=
 TESTS ?= tests notebooks
 export PYTHONPATH := $(CURDIR)
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo 'PAPERS="elr lp_icp"  SCALE=smoke|small|full  SEEDS=20  CORES=2 narrow or widen `make book`.'
+	@echo 'PAPERS="elr lp_icp"  SCALE=smoke|small|full  SEEDS=20  CORES=2  PROFILE=slurm narrow or widen `make book`.'
 
 $(BIN)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("This book needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": install one and say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -26,11 +27,14 @@ $(BIN)/.ready: requirements.lock
 setup: $(BIN)/.ready ## make .venv from the lock file
 
 book: $(BIN)/.ready ## run what is out of date, build the site into _build/html
-	@$(BIN)/python -m book.tools.book --papers "$(PAPERS)" --scale "$(SCALE)" --seeds "$(SEEDS)" $(if $(CORES),--cores $(CORES))
+	@$(BIN)/python -m book.tools.book --papers "$(PAPERS)" --scale "$(SCALE)" --seeds "$(SEEDS)" --profile "$(PROFILE)" $(if $(CORES),--cores $(CORES))
 
 test: $(BIN)/.ready ## lint, then every test
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || { echo "ruff has complaints: run make format"; exit 1; }
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --nbmake --nbmake-timeout=300 $(TESTS)
+
+test-cluster: $(BIN)/.ready ## run the book through a Slurm of one node on this machine (needs root, slurm-wlm, munge)
+	@bash tests/cluster/slurm.sh $(BIN)/python
 
 sync: $(BIN)/.ready ## make the .ipynb files from the .py files
 	@$(BIN)/python -m book.tools.sync
@@ -60,4 +64,4 @@ clean: ## remove what was generated (keeps .venv and downloads)
 	@rm -rf _build .pytest_cache .ruff_cache notebooks/.ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup book test sync notebook records drift bench serve format lock clean
+.PHONY: help setup book test test-cluster sync notebook records drift bench serve format lock clean

@@ -11,25 +11,25 @@ from book.tools import plan
 from book.tools.notebooks import select, source
 
 SCALE = config.get("scale", "small")
-SLUGS = select(config.get("papers", ""))
+RUNS = str(config.get("papers", "")).replace(",", " ").split() or select("")  # a paper, or paper and seeds: elr+0-4
 LIMIT = {"smoke": 300, "small": 900, "full": 6 * 3600}[SCALE]  # seconds of wall clock
 MEMORY = {"smoke": 3000, "small": 4000, "full": 64000}[SCALE]  # MiB
 
 
 rule all:
     input:
-        [str(path) for slug in SLUGS for path in plan.outputs(SCALE, slug)],
+        [str(path) for run in RUNS for path in plan.outputs(SCALE, run)],
 
 
-for slug in SLUGS:
-    notebook, record = map(str, plan.outputs(SCALE, slug))
+for run in RUNS:
+    notebook, record = map(str, plan.outputs(SCALE, run))
 
     rule:
         name:
-            f"run_{slug}"
+            f"run_{run.replace('+', '_').replace('-', '_')}"
         input:
-            key=str(plan.key_path(SCALE, slug)),
-            notebook=ancient(str(source(slug).with_suffix(".ipynb"))),
+            key=str(plan.key_path(SCALE, run)),
+            notebook=ancient(str(source(plan.slug_of(run)).with_suffix(".ipynb"))),
         output:
             notebook,
             record,
@@ -38,15 +38,15 @@ for slug in SLUGS:
         benchmark:
             notebook.replace(".ipynb", ".benchmark.tsv")
         threads: 1
-        priority: int(plan.seconds(slug))
+        priority: int(plan.seconds(run))
         resources:
             mem_mb=MEMORY,
             runtime=f"{LIMIT}s",
             gpu=1 if SCALE == "full" else 0,
         params:
-            slug=slug,
+            run=run,
             python=sys.executable,
             root=str(ROOT),
         shell:
-            "cd {params.root:q} && {params.python:q} -m book.tools.run_one {params.slug} "
+            "cd {params.root:q} && {params.python:q} -m book.tools.run_one {params.run:q} "
             "--scale {SCALE} --timeout {LIMIT} --memory {MEMORY} > {log:q} 2>&1"

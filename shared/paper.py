@@ -84,6 +84,11 @@ def read_record(path: Path) -> dict:
     return record
 
 
+def validate_record(record: dict, name: str) -> None:
+    """Raise RecordError with the name where a record is not what it should be."""
+    _validate(record, "record.schema.json", name)
+
+
 def results_digest(results: dict) -> str:
     """Digest of the results part of a record: tells a record as it was written from one edited since."""
     return hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:20]
@@ -471,14 +476,18 @@ def _finite(values, what: str) -> None:
 
 
 def write_json(path: Path, document) -> None:
-    """Write JSON whole or not at all: a killed process or a full disk leaves the old file."""
+    """Write JSON whole or not at all."""
+    write_whole(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a killed process or a full disk leaves the old one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, allow_nan=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -73,9 +73,12 @@ def source_tree(tmp_path_factory):
     (tree / "book" / "references.bib").write_text("")
     (tree / "book" / "data.md").write_text("# Data and licences\n\n<!-- made: data -->\n")
     (tree / "book" / "how_to_read.md").write_text("(false-discoveries)=\n# How to read a page\n")
+    (tree / "book" / "glossary.md").write_text("# Glossary\n")
     (tree / "book" / "bibliography.md").write_text("# Bibliography\n\n```{bibliography}\n```\n")
     with (tree / "_toc.yml").open("a") as file:
-        file.write("  - caption: Behind\n    chapters:\n      - file: book/data\n      - file: book/bibliography\n")
+        file.write(
+            "  - caption: Behind\n    chapters:\n      - file: book/data\n      - file: book/glossary\n      - file: book/bibliography\n"
+        )
     python(tree, "-m", "book.tools.new", "--part", "noisy_labels", "--slug", "toy", check=True)
     python(tree, "-m", "book.tools.new", "--part", "trust", "--slug", "toy_two", check=True)
     two = tree / "notebooks" / "trust" / "toy_two.py"

@@ -24,7 +24,7 @@ def book(checkout, *words, env=None):
 
 def ran(done):
     """Slugs that a `make book` set out to run."""
-    line = next((line for line in done.stdout.splitlines() if "; running " in line and "papers are" in line), "")
+    line = next((line for line in done.stdout.splitlines() if "; running " in line and "up to date" in line), "")
     return set(line.split("; running ")[-1].rstrip(".").split(", ")) if line else set()
 
 
@@ -82,10 +82,19 @@ def test_run_build_and_run_only_what_changed(checkout):
     record.write_text(record.read_text().replace('"unit": "%"', '"unit": "x"', 1))
     assert ran(book(checkout, "--no-site")) == {"toy"}
 
-    # more seeds, one paper
-    more = book(checkout, "--no-site", "--papers", "toy", "--seeds", "3")
-    assert ran(more) == {"toy"}
-    assert json.loads(record.read_text())["results"]["seeds"] == [0, 1, 2]
+    # more seeds, one paper: in groups of the default size or more, merged aside; the run and the site stay
+    before, built = record.read_text(), page.stat().st_mtime
+    more = book(checkout, "--papers", "toy", "--seeds", "5", "--cores", "2")
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert ran(more) == {"toy+0-1", "toy+2-4"} and "5 seeds in 2 groups" in more.stdout and "noise_hurts" in more.stdout
+    merged = json.loads((checkout / "_build/seeds/smoke/noisy_labels/toy.json").read_text())
+    assert merged["results"]["seeds"] == [0, 1, 2, 3, 4] and merged["provenance"]["result_hash"] is None
+    assert [group["seeds"] for group in merged["provenance"]["groups"]] == [[0, 1], [2, 3, 4]]
+    alone = json.loads(before)["results"]
+    assert alone["seeds"] == [0, 1]  # a group of seeds gives the numbers of a run of these seeds
+    assert merged["results"]["claims"]["noise_hurts"]["ours"][:2] == alone["claims"]["noise_hurts"]["ours"]
+    assert record.read_text() == before and page.stat().st_mtime == built
+    assert ran(book(checkout, "--papers", "toy", "--seeds", "5")) == set()
 
 
 @pytest.mark.slow
@@ -147,7 +156,11 @@ def test_limits_of_time_and_memory(checkout):
     [
         (["--papers", "elrr"], "Unknown paper 'elrr': choose from toy, toy_two"),
         (["--scale", "huge"], "Unknown scale 'huge'"),
+        (["--profile", "moon"], "Unknown profile 'moon': choose from local, slurm"),
         (["--seeds", "many"], "give a count"),
+        (["--seeds", "0"], "at least one"),
+        (["--seeds", "-3"], "whole numbers from 0"),
+        (["--seeds", "1,1"], "every seed may be named once"),
     ],
 )
 def test_bad_words_are_one_sentence(checkout, words, says):

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 
-from book.tools import BUILD, ROOT, BookError
+from book.tools import BUILD, ROOT, BookError, merge
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
 from book.tools.pages import tally
-from book.tools.run_one import folder
+from book.tools.plan import folder
+from book.tools.run_one import kill
 from shared import data
 from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts
 from shared.scales import resolve_scale, resolve_seeds
@@ -34,7 +35,12 @@ def only_one():
         yield
 
 
-def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
+def profiles() -> list[str]:
+    """Names of the folders of profiles/: where Snakemake can run the notebooks."""
+    return sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
+
+
+def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -> list[dict]:
     """Run the stale papers through Snakemake, showing progress; the failures (slug, cell, error, log)."""
     for slug in stale:
         (folder(scale, slug) / f"{slug}.failure.json").unlink(missing_ok=True)
@@ -44,13 +50,16 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-        *("--directory", str(BUILD / "engine"), "--cores", str(cores), "--resources", "gpu=1"),
+        *("--directory", str(BUILD / "engine"), "--profile", str(ROOT / "profiles" / profile)),
+        *(("--cores", str(cores)) if profile == "local" else ()),
         *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all"),
         *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
     ]
     env = {
         **os.environ,
-        "BOOK_DRIVER": str(os.getpid()),
+        # A run ends where this process has ended; on another node nobody can see that, and Slurm ends it.
+        **({"BOOK_DRIVER": str(os.getpid())} if profile == "local" else {}),
+        "BOOK_BUILD": str(BUILD),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     with log.open("w") as out:
@@ -58,7 +67,12 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         try:
             watch(engine, scale, stale, cores)
         except KeyboardInterrupt:
-            engine.terminate()
+            if profile == "local":
+                kill(
+                    engine
+                )  # asked politely it would wait for the runs; what they have not finished counts for nothing
+            else:
+                engine.terminate()  # it takes its jobs back
             engine.wait()
             raise BookError(
                 "Interrupted: what was finished is kept, the next `make book` goes on from there."
@@ -69,7 +83,10 @@ def schedule(scale: str, stale: list[str], cores: int) -> list[dict]:
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
         elif not planning.is_fresh(scale, slug):
-            failures.append({"slug": slug, "cell": None, "error": "it never ran", "log": str(log)})
+            why = "it never ran"
+            if engine.returncode < 0:
+                why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
+            failures.append({"slug": slug, "cell": None, "error": why, "log": str(log)})
     if engine.returncode and not failures:
         raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")
     return failures
@@ -105,11 +122,11 @@ def watch(engine: subprocess.Popen, scale: str, stale: list[str], cores: int) ->
         time.sleep(0.3)
 
 
-def summary(scale: str, slugs: list[str]) -> str:
+def summary(records: dict[str, dict]) -> str:
     """Table of verdicts, and every claim with its effect."""
     lines = []
-    for slug in slugs:
-        info, record = describe(slug), read_record(planning.outputs(scale, slug)[1])
+    for slug, record in records.items():
+        info = describe(slug)
         outcomes = verdicts(info, record)
         lines.append(f"\n{slug} ({info['fidelity']}, {record['provenance']['seconds']:.0f} s): {tally(info, outcomes)}")
         for claim in info["claims"]:
@@ -118,23 +135,29 @@ def summary(scale: str, slugs: list[str]) -> str:
     return "\n".join(lines)
 
 
-def make(names: str = "", scale: str | None = None, seeds=None, cores: int | None = None, site: bool = True) -> int:
-    """Run and build. Returns the exit code: 1 where a notebook failed."""
+def make(names: str = "", scale: str | None = None, seeds=None, cores: int | None = None, site: bool = True,
+         profile: str = "local") -> int:  # fmt: skip
+    """Run and build; with `seeds` given, run them in groups and merge. Returns the exit code: 1 where a notebook failed."""
     start = time.monotonic()
     scale, slugs, cores = resolve_scale(scale), select(names), cores or os.cpu_count() or 1
+    if profile not in profiles():
+        raise BookError(f"Unknown profile {profile!r}: choose from {', '.join(profiles())}.")
     if seeds is not None:
         os.environ.pop("BOOK_SEEDS", None)
     with only_one():
         data.verify()
         for path in sync(list(papers())):
             print(f"  synced {path.relative_to(ROOT)}")
-        stale = planning.plan(scale, slugs, seeds)
+        groups = {slug: merge.run_names(slug, scale, seeds) for slug in slugs} if seeds is not None else {}
+        by_run = {run: part for runs in groups.values() for run, part in runs.items()}
+        stale = planning.plan(scale, list(by_run) or slugs, by_run or None)
         failures = []
         if stale:
             print(
-                f"{len(slugs) - len(stale)} of {len(slugs)} papers are up to date at {scale}; running {', '.join(stale)}."
+                f"{len(by_run or slugs) - len(stale)} of {len(by_run or slugs)} {'groups of seeds' if by_run else 'papers'} "
+                f"are up to date at {scale}; running {', '.join(stale)}."
             )
-            failures = schedule(scale, stale, cores)
+            failures = schedule(scale, stale, cores, profile)
         if failures:
             print("\nThese notebooks failed; the others are done and kept. No site was built.", file=sys.stderr)
             for failure in failures:
@@ -142,11 +165,22 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
                 print(f"  {failure['slug']}: {where}{failure['error']}\n    log: {failure['log']}", file=sys.stderr)
             return 1
         page = None
+        if groups:
+            written = {
+                slug: merge.write(scale, slug, [read_record(planning.outputs(scale, run)[1]) for run in runs])
+                for slug, runs in groups.items()
+            }
+            print(summary({slug: record for slug, (_, record) in written.items()}))
+            for slug, (path, record) in written.items():
+                print(f"\n{slug}: {len(record['results']['seeds'])} seeds in {len(groups[slug])} groups; what a notebook "
+                      f"tunes over its seeds it tuned within each group. Merged record: {path}")  # fmt: skip
+            print(f"The accepted records and the site stay as they are.\nDone in {time.monotonic() - start:.1f} s.")
+            return 0
         if site:
             from book.tools.site import build
 
             page = build(scale, slugs)
-        print(summary(scale, slugs))
+        print(summary({slug: read_record(planning.outputs(scale, slug)[1]) for slug in slugs}))
     if page:
         print(f"\nOpen {page}")
     print(f"Done in {time.monotonic() - start:.1f} s.")
@@ -159,14 +193,17 @@ def main() -> int:
     parser.add_argument("--scale", default="")
     parser.add_argument("--seeds", default="")
     parser.add_argument("--cores", type=int)
+    parser.add_argument("--profile", default="local", help="folder of profiles/: local or slurm")
     parser.add_argument("--no-site", action="store_true")
     args = parser.parse_args()
     try:
         if args.seeds:
             os.environ["BOOK_SEEDS"] = args.seeds
         seeds = resolve_seeds(None, 1) if args.seeds else None
-        return make(args.papers, args.scale or None, seeds, args.cores, site=not args.no_site)
-    except (BookError, RecordError, data.DataError, ValueError, TypeError) as error:
+        return make(
+            args.papers, args.scale or None, seeds, args.cores, site=not args.no_site, profile=args.profile or "local"
+        )
+    except (BookError, RecordError, data.DataError, OSError, ValueError, TypeError) as error:
         print(f"make book: {error}", file=sys.stderr)
         return 1
 

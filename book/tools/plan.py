@@ -14,6 +14,15 @@ from shared.paper import RecordError, read_record
 DEFAULT_SECONDS = 60.0
 
 
+def slug_of(run: str) -> str:
+    """Paper of a run: a run is named by its paper, or paper and seeds (`elr+0-4`) where seeds are run in groups."""
+    return run.split("+")[0]
+
+
+def folder(scale: str, run: str) -> Path:
+    return BUILD / ("seeds" if "+" in run else "runs") / scale / papers()[slug_of(run)]
+
+
 def key_path(scale: str, slug: str) -> Path:
     return BUILD / "keys" / scale / f"{slug}.key"
 
@@ -24,13 +33,12 @@ def read_key(scale: str, slug: str) -> dict:
 
 def outputs(scale: str, slug: str) -> tuple[Path, Path]:
     """Executed notebook and record of a run."""
-    folder = BUILD / "runs" / scale / papers()[slug]
-    return folder / f"{slug}.ipynb", folder / f"{slug}.json"
+    return folder(scale, slug) / f"{slug}.ipynb", folder(scale, slug) / f"{slug}.json"
 
 
 def write_key(scale: str, slug: str, seeds=None) -> dict:
     """Write the key file of a run where its content changed; the key."""
-    wanted = key(slug, scale, seeds)
+    wanted = key(slug_of(slug), scale, seeds)
     path, text = key_path(scale, slug), json.dumps(wanted, indent=1) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +51,7 @@ def is_fresh(scale: str, slug: str, seeds=None) -> bool:
     notebook, record = outputs(scale, slug)
     if not notebook.exists() or not record.exists():
         return False
-    wanted = key(slug, scale, seeds if seeds is not None else read_key(scale, slug)["seeds"])
+    wanted = key(slug_of(slug), scale, seeds if seeds is not None else read_key(scale, slug)["seeds"])
     try:
         found = read_record(record)
     except RecordError:
@@ -57,14 +65,14 @@ def is_fresh(scale: str, slug: str, seeds=None) -> bool:
 
 
 def plan(scale: str, slugs: list[str], seeds=None) -> list[str]:
-    """Slugs whose runs are out of date.
+    """Runs that are out of date; `seeds` for all, or a dict by run.
 
     Keys are written; runs that do not match their key are removed, and the key of one that does is dated
     before it. Snakemake, which compares dates, then does what the content says, in a fresh clone too.
     """
     stale = []
     for slug in slugs:
-        write_key(scale, slug, seeds)
+        write_key(scale, slug, seeds[slug] if isinstance(seeds, dict) else seeds)
         if is_fresh(scale, slug):
             oldest = min(path.stat().st_mtime for path in outputs(scale, slug))
             if key_path(scale, slug).stat().st_mtime >= oldest:
@@ -79,6 +87,6 @@ def plan(scale: str, slugs: list[str], seeds=None) -> list[str]:
 def seconds(slug: str) -> float:
     """How long a run at `small` took, from the accepted record; a guess where there is none."""
     try:
-        return read_record(ROOT / "results" / "small" / f"{slug}.json")["provenance"]["seconds"]
+        return read_record(ROOT / "results" / "small" / f"{slug_of(slug)}.json")["provenance"]["seconds"]
     except RecordError:
         return DEFAULT_SECONDS

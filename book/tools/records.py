@@ -13,7 +13,7 @@ from book.tools import ROOT, BookError, pages
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select
 from shared.data import DataError
-from shared.paper import RecordError, describe, effect_text, read_record, verdicts, write_json
+from shared.paper import RecordError, describe, effect_text, read_record, verdicts, write_json, write_whole
 
 ACCEPTED = ROOT / "results" / "small"
 
@@ -54,8 +54,8 @@ def readme_text(records: dict[str, dict]) -> str:
 def refresh() -> None:
     """Write what is derived from the accepted records: verdicts.csv and the README's table."""
     records = pages.accepted()
-    (ACCEPTED / "verdicts.csv").write_text(pages.csv_text(records), encoding="utf-8")
-    (ROOT / "README.md").write_text(readme_text(records), encoding="utf-8")
+    write_whole(ACCEPTED / "verdicts.csv", pages.csv_text(records))
+    write_whole(ROOT / "README.md", readme_text(records))
 
 
 def picture(slugs: list[str]) -> None:
@@ -122,7 +122,7 @@ def main() -> int:
         if code == 0:
             accept(args.papers)
         return code
-    except (BookError, RecordError, DataError, ValueError) as error:
+    except (BookError, RecordError, DataError, OSError, ValueError) as error:
         print(f"make records: {error}", file=sys.stderr)
         return 1
 

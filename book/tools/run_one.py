@@ -16,22 +16,20 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from book.tools import BUILD, ROOT
-from book.tools.notebooks import papers, source
+from book.tools.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
 
 
-def folder(scale: str, slug: str) -> Path:
-    return BUILD / "runs" / scale / papers()[slug]
-
-
 def execute(slug: str, work: Path) -> int:
     """The inner process: papermill, with the failing cell in `error.json` where there is one."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     py = source(slug)
@@ -48,11 +46,21 @@ def execute(slug: str, work: Path) -> int:
             start_timeout=120,
         )
     except PapermillExecutionError as error:
-        problem = {"cell": error.cell_index + 1, "error": ANSI.sub("", f"{error.ename}: {error.evalue}")[:500]}
-        (work / "error.json").write_text(json.dumps(problem), encoding="utf-8")
-        print(ANSI.sub("", "\n".join(error.traceback)))
-        return 1
+        return _tell(work, f"{error.ename}: {error.evalue}", "\n".join(error.traceback), error.cell_index + 1)
+    except DeadKernelError:
+        return _tell(work, "its kernel died: something killed it, or the machine ran out of memory")
+    except (OSError, RuntimeError) as error:  # a full disk, a kernel that did not start
+        return _tell(work, f"{type(error).__name__}: {error}", traceback.format_exc())
     return 0
+
+
+def _tell(work: Path, error: str, detail: str = "", cell: int | None = None) -> int:
+    """Leave the reason for the outer process, the detail for the log; exit code 1."""
+    print(ANSI.sub("", detail or error))
+    problem = {"cell": cell, "error": " ".join(ANSI.sub("", error).split())[:500]}
+    with contextlib.suppress(OSError):  # on a full disk the log has it
+        (work / "error.json").write_text(json.dumps(problem), encoding="utf-8")
+    return 1
 
 
 def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_mib: float) -> str | None:
@@ -65,12 +73,12 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
             command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
         # Snakemake's way to stop a job: take the whole session along, or kernels would go on alone.
-        signal.signal(signal.SIGTERM, lambda *_: (_kill(child), sys.exit(143)))
+        signal.signal(signal.SIGTERM, lambda *_: (kill(child), sys.exit(143)))
         start, problem = time.monotonic(), None
         while child.poll() is None and problem is None:
             time.sleep(0.25)
             if driver and not psutil.pid_exists(driver):  # `make book` was killed: the next one must find nobody here
-                _kill(child)
+                kill(child)
                 sys.exit(1)
             used = 0
             try:
@@ -83,12 +91,12 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
             elif time.monotonic() - start > timeout:
                 problem = f"it ran longer than its limit of {timeout:.0f} s"
         if problem:
-            _kill(child)
+            kill(child)
         child.wait()
     return problem or (None if child.returncode == 0 else f"it ended with exit code {child.returncode}")
 
 
-def _kill(child: subprocess.Popen) -> None:
+def kill(child: subprocess.Popen) -> None:
     """Kill a process and all that it started; kernels are in sessions of their own."""
     import psutil
 
@@ -99,11 +107,11 @@ def _kill(child: subprocess.Popen) -> None:
                 process.kill()
 
 
-def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:
-    from book.tools.plan import is_fresh, read_key
+def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
+    from book.tools.plan import folder, is_fresh, read_key, slug_of
 
-    wanted, final = read_key(scale, slug), folder(scale, slug)
-    work = BUILD / "work" / scale / slug
+    wanted, final, slug = read_key(scale, name), folder(scale, name), slug_of(name)
+    work = BUILD / "work" / scale / name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     final.mkdir(parents=True, exist_ok=True)
@@ -117,25 +125,26 @@ def run(slug: str, scale: str, timeout: float, memory_mib: float) -> int:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
     }
-    log = final / f"{slug}.log"
+    log = final / f"{name}.log"
     command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]
     problem = supervise(command, env, log, timeout, memory_mib)
-    failure = final / f"{slug}.failure.json"
+    failure = final / f"{name}.failure.json"
     failure.unlink(missing_ok=True)
     if problem is None and not (work / f"{slug}.json").exists():
         problem = "it ended without writing a record: the last code cell must call paper.report()"
     if problem is None:
-        os.replace(work / f"{slug}.ipynb", final / f"{slug}.ipynb")
-        os.replace(work / f"{slug}.json", final / f"{slug}.json")
+        os.replace(work / f"{slug}.ipynb", final / f"{name}.ipynb")
+        os.replace(work / f"{slug}.json", final / f"{name}.json")
         shutil.rmtree(work, ignore_errors=True)
-        if is_fresh(scale, slug):
+        if is_fresh(scale, name):
             return 0
         problem = "its source was edited while it ran"
     detail = {"cell": None, "error": problem}
     if (work / "error.json").exists():
-        detail = json.loads((work / "error.json").read_text(encoding="utf-8"))
-    failure.write_text(json.dumps({"slug": slug, "log": str(log), **detail}), encoding="utf-8")
-    print(f"{slug}: {detail['error']} (log: {log})", file=sys.stderr)
+        with contextlib.suppress(ValueError):  # cut off by a full disk
+            detail = json.loads((work / "error.json").read_text(encoding="utf-8"))
+    failure.write_text(json.dumps({"slug": name, "log": str(log), **detail}), encoding="utf-8")
+    print(f"{name}: {detail['error']} (log: {log})", file=sys.stderr)
     return 1
 
 
