@@ -28,7 +28,7 @@ def main() -> int:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         wanted = [
             *project["dependencies"],
-            *(one for many in project["optional-dependencies"].values() for one in many),
+            *(one for extra, many in project["optional-dependencies"].items() if extra != "cluster" for one in many),
         ]
         subprocess.run([*pip, "install", "--quiet", "--dry-run", "--ignore-installed", "--report", f"{folder}/report.json",
                         *PINS, *wanted], check=True)  # fmt: skip
