@@ -258,7 +258,10 @@ class Endpoint(_Model):
         except openai.NotFoundError:
             why = "answers 404: check the path of $BOOK_LLM_BASE_URL (often ending in /v1) and $BOOK_LLM_MODEL"
         except openai.APIStatusError as error:
-            said = " ".join(self._clean(error.message).split())[:200]
+            # The client repeats only a "message"; servers made with FastAPI put their reason into "detail".
+            detail = error.body.get("detail") if isinstance(error.body, dict) else None
+            said = f"{error.message} - {detail}" if isinstance(detail, str) else error.message
+            said = " ".join(self._clean(said).split())[:200]
             why = f"answers with error {error.status_code} ({said}): look there for the reason, or try again later"
         except Exception:  # HTML, empty bodies and wrong JSON surface as whatever the client trips over
             why = "does not speak the chat-completions protocol: check $BOOK_LLM_BASE_URL"

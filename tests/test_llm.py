@@ -1,8 +1,13 @@
 """The chat model: local scores against a naive computation, a real server over HTTP, servers that misbehave, keys."""
 
+import contextlib
+import http.client
 import json
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -31,6 +36,11 @@ needs_weights = pytest.mark.xdist_group("smollm2")  # one process: the model tak
 @pytest.fixture(scope="module")
 def model():
     return llm.local()
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return smollm2.folder()  # before a test moves the cache elsewhere
 
 
 @pytest.fixture
@@ -78,6 +88,48 @@ def serve(own_cache, monkeypatch):
     for server in running:
         server.http.shutdown()
         server.http.server_close()
+
+
+@contextlib.contextmanager
+def transformers_serve(folder, log):
+    """`transformers serve` over a local folder, offline, on a free port of loopback; gives its address and name."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    hidden = ("BOOK_", "OPENAI_")  # the server need not know any key
+    env = {k: v for k, v in os.environ.items() if not k.startswith(hidden)} | {"HF_HUB_OFFLINE": "1"}
+    code = "from transformers.cli.transformers import main; main()"  # what the script `transformers` runs
+    words = ["serve", folder.name, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    with log.open("wb") as out:
+        # Started beside the folder: the name of a model is its path, and this one tells nothing of the machine.
+        server = subprocess.Popen([sys.executable, "-c", code, *words], cwd=folder.parent, env=env, stdout=out,
+                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)  # fmt: skip
+    try:
+        end = time.monotonic() + 90
+        while not healthy(port):
+            said = log.read_text(errors="replace")[-3000:]
+            assert server.poll() is None, f"`transformers serve` ended early:\n{said}"
+            assert time.monotonic() < end, f"`transformers serve` is not ready after 90 s:\n{said}"
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1", folder.name
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def completion(content="fine", top=None):
@@ -155,6 +207,37 @@ def test_an_endpoint_over_the_local_model_gives_the_local_scores(model, serve):
     assert remote.chat(PROMPTS[0], 8) == model.chat(PROMPTS[0], 8)
 
 
+@needs_weights
+def test_transformers_serve_answers_as_the_local_model(model, folder, own_cache, tmp_path, monkeypatch, caplog):
+    """A server that others wrote, with the same weights: five requests, then the cache alone."""
+    monkeypatch.setenv("BOOK_LLM_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    log, said = tmp_path / "server.log", []
+    with transformers_serve(folder, log) as (url, name):
+        remote = llm.endpoint(url, name, retries=0)
+        for prompt in PROMPTS[1:3]:
+            assert remote.chat(prompt, 12) == model.chat(prompt, 12)
+        # It leaves out logprobs, knows one model only, and answers under /v1.
+        for wrong, ask in {
+            "sent no logprobs.* to use the local model": lambda: remote.scores(PROMPTS[:2], ANSWERS),
+            "error 400 .*pinned": lambda: llm.endpoint(url, "other", retries=0).chat("Hm?"),
+            "answers 404": lambda: llm.endpoint(url.removesuffix("/v1"), name, retries=0).chat("Hm?"),
+        }.items():
+            with pytest.raises(llm.LLMError, match=wrong) as caught:
+                ask()
+            said += traceback.format_exception(caught.value)
+    assert log.read_text().count('"POST /') == 5
+
+    again = llm.endpoint(url, name, retries=0)
+    assert [again.chat(p, 12) for p in PROMPTS[1:3]] == [model.chat(p, 12) for p in PROMPTS[1:3]]
+    with pytest.raises(llm.LLMError, match="cannot be reached") as caught:  # so it is off, and errors were not kept
+        again.scores(PROMPTS[:2], ANSWERS)
+    said += traceback.format_exception(caught.value)
+    files = [file for file in own_cache.rglob("*") if file.is_file()]
+    assert files and not any(KEY.encode() in file.read_bytes() for file in [*files, log])
+    assert KEY not in "".join(said) + caplog.text + repr(remote) + str(remote.weights)
+
+
 # --- making the cache
 
 
@@ -189,6 +272,8 @@ FAULTS = {
     "refused key": (lambda *_: (401, "application/json", ECHO), "refuses the key"),
     "always too many": (lambda *_: (429, "application/json", b"{}"), "too many requests"),
     "server error": (lambda *_: (500, "application/json", ECHO), r"error 500 .*\[key\]"),
+    "detail": (lambda *_: (422, "application/json", json.dumps({"detail": f"No {KEY}"}).encode()), r"No \[key\]"),
+    "list of details": (lambda *_: (422, "application/json", b'{"detail": [{"loc": 1}]}'), r"\(Error code: 422\)"),
     "bad request": (lambda *_: (400, "application/json", ECHO), r"error 400 .*\[key\]"),
     "no such path": (lambda *_: (404, "text/plain", b"nothing here"), "404.*path"),
     "HTML": (lambda *_: HTML, "does not speak"),
