@@ -95,14 +95,17 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -
 def watch(engine: subprocess.Popen, scale: str, stale: list[str], cores: int) -> None:
     """Print a line whenever a run starts or ends, and every half minute: done, running, time left."""
     costs = {slug: planning.seconds(slug) if scale == "small" else 15.0 for slug in stale}
+    # Looked up once: to ask for the papers at every turn took a third of a core from the runs.
+    failure = {slug: folder(scale, slug) / f"{slug}.failure.json" for slug in stale}
+    made = {slug: planning.outputs(scale, slug) for slug in stale}
     begun: dict[str, float] = {}
     shown, printed = None, 0.0
     while True:
         over = engine.poll() is not None
         done, running = [], []
         for slug in stale:
-            failed = (folder(scale, slug) / f"{slug}.failure.json").exists()
-            if failed or all(path.exists() for path in planning.outputs(scale, slug)):
+            failed = failure[slug].exists()
+            if failed or all(path.exists() for path in made[slug]):
                 done.append(slug + (" (failed)" if failed else ""))
             elif (BUILD / "work" / scale / slug).exists():
                 running.append(slug)

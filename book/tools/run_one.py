@@ -23,6 +23,7 @@ from book.tools import BUILD, ROOT
 from book.tools.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+LOOK = 0.5  # seconds between two looks at memory and clock
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
 
 
@@ -75,8 +76,10 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
         # Snakemake's way to stop a job: take the whole session along, or kernels would go on alone.
         signal.signal(signal.SIGTERM, lambda *_: (kill(child), sys.exit(143)))
         start, problem = time.monotonic(), None
-        while child.poll() is None and problem is None:
-            time.sleep(0.25)
+        while problem is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(LOOK)
+                break
             if driver and not psutil.pid_exists(driver):  # `make book` was killed: the next one must find nobody here
                 kill(child)
                 sys.exit(1)

@@ -26,7 +26,8 @@ class DataError(RuntimeError):
 
 @functools.lru_cache(maxsize=1)
 def catalog() -> dict[str, dict]:
-    """The catalogue: name -> kind, file or url, bytes, sha256, title, licence, source, script."""
+    """The catalogue: name -> kind, file, url or files, bytes, sha256 (of several files: of
+    their sums in order), title, licence, source, script."""
     return json.loads((HERE / "catalog.json").read_text(encoding="utf-8"))
 
 
@@ -46,7 +47,8 @@ def load(name: str, scale: str = "small", seed: int | None = None, **sizes: int)
         tensor (14255, 384) of unit rows. `debtags_vocabulary`: dict of tag to description. `vader_ratings`:
         domain, id, hit (n,) and ratings, one int8 array per row; `vader_minilm`: a float32 tensor (14805, 384)
         for its first rows; `vader_texts`: list of str, one per row, fetched by pip once;
-        `vader_smollm2`: what a small language model says to some of them (see its reader).
+        `vader_smollm2`: what a small language model says to some of them (see its reader). `cifar10n`, `cora`,
+        `citeseer`, `crowd_sets`, `label_errors`: see the readers, each a module of its name.
 
     Raises:
         ValueError: unknown name or sizes that do not fit the pool.
@@ -188,6 +190,11 @@ def fetch(entry: dict) -> Path:
             "$BOOK_DATA_MIRROR, or use scale 'small', which needs no network."
         ) from None
     return Path(path)
+
+
+def fetch_all(entry: dict) -> dict[str, Path]:
+    """Paths of the files of a downloaded set by their names, each as `fetch` finds and verifies it."""
+    return {part["url"].rsplit("/", 1)[1]: fetch(part) for part in entry["files"]}
 
 
 def verify() -> list[str]:
