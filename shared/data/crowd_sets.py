@@ -21,6 +21,12 @@ def _table(path, columns: int) -> np.ndarray:
     return table
 
 
+def _by_item(path, first: int, items: int) -> np.ndarray:
+    listed, column = _table(path, 2) - first, np.full(items, MISSING)
+    column[listed[:, 0]] = listed[:, 1]
+    return column
+
+
 def read(entry: dict) -> SimpleNamespace:
     """color, dog, web, trec: each a crowd.
 
@@ -36,18 +42,13 @@ def read(entry: dict) -> SimpleNamespace:
         if given.min() < 0:
             raise DataError(f"{files[f'{name}.txt']} holds numbers below {first}: delete it and fetch it again.")
         votes = np.full((item.max() + 1, worker.max() + 1), MISSING)
-        votes[item[::-1], worker[::-1]] = answer[::-1]  # the first of several is written last
-
-        def by_item(kind, name=name, items=len(votes), first=first):
-            listed = _table(files[f"{name}_{kind}.txt"], 2) - first
-            column = np.full(items, MISSING)
-            column[listed[:, 0]] = listed[:, 1]
-            return column
+        cells, firsts = np.unique(item * votes.shape[1] + worker, return_index=True)
+        votes.flat[cells] = answer[firsts]
 
         crowds[name] = SimpleNamespace(
             votes=votes,
-            truth=by_item("truth"),
-            confuser=by_item("conf") if f"{name}_conf.txt" in files else None,
+            truth=_by_item(files[f"{name}_truth.txt"], first, len(votes)),
+            confuser=_by_item(files[f"{name}_conf.txt"], first, len(votes)) if f"{name}_conf.txt" in files else None,
             classes=int(answer.max()) + 1,
         )
     return SimpleNamespace(**crowds)
