@@ -8,6 +8,8 @@ SCALE ?=
 SEEDS ?=
 CORES ?=
 PROFILE ?=
+WHAT ?=
+REPEATS ?=
 TESTS ?= tests notebooks
 export PYTHONPATH := $(CURDIR)
 
@@ -48,8 +50,8 @@ records: $(BIN)/.ready ## run at small, show what changed, accept the records
 drift: $(BIN)/.ready ## compare the runs at small with the accepted records
 	@$(BIN)/python -m book.tools.drift
 
-bench: $(BIN)/.ready ## speed of the machinery, as ratios
-	@$(BIN)/python -m book.tools.bench $(SCALE)
+bench: $(BIN)/.ready ## speed of the machinery, as ratios: WHAT="imports runs noop overhead train site"
+	@$(BIN)/python -m book.tools.bench --scale "$(SCALE)" --what "$(WHAT)" $(if $(REPEATS),--repeats $(REPEATS))
 
 serve: book ## look at the site on http://localhost:8000
 	@$(BIN)/python -m http.server --directory _build/html --bind 127.0.0.1 8000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from pathlib import Path
@@ -37,6 +38,13 @@ _MARK = re.compile(r"^# %%.*$", re.M)
 
 def papers() -> dict[str, str]:
     """Slug -> part of every paper, in the order of _toc.yml."""
+    state = (ROOT / "_toc.yml").stat()
+    return dict(_papers(state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=4)
+def _papers(mtime: int, size: int) -> dict[str, str]:
+    """Read once for each state of the file: every run of every paper asks."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     found = {}
     for part in toc.get("parts", []):
@@ -183,7 +191,7 @@ def sync(slugs: list[str], check: bool = False) -> list[Path]:
     for slug in slugs:
         py = source(slug)
         if not py.exists():
-            raise BookError(f"{py.relative_to()} is missing, but _toc.yml lists it.")
+            raise BookError(f"{py.relative_to(ROOT)} is missing, but _toc.yml lists it.")
         text = py.read_text(encoding="utf-8")
         new = with_generated_cells(text, slug)
         ipynb = py.with_suffix(".ipynb")
@@ -197,7 +205,7 @@ def sync(slugs: list[str], check: bool = False) -> list[Path]:
                 by_hand = False
             if by_hand:
                 raise BookError(
-                    f"{ipynb.relative_to()} was edited, but the .py is the source: move the change there (or "
+                    f"{ipynb.relative_to(ROOT)} was edited, but the .py is the source: move the change there (or "
                     f"`jupytext --to py:percent {ipynb.name}`), delete the .ipynb and run `make sync`."
                 )
         for path, before, after in ((py, text, new), (ipynb, old, made)):
