@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import hashlib
 import json
 import math
@@ -49,24 +51,35 @@ def describe(slug: str) -> dict:
         near = difflib.get_close_matches(slug, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the papers are {', '.join(known) or 'not there yet'}."
         raise ValueError(f"Unknown paper {slug!r}: {hint}")
+    return copy.deepcopy(_described(slug, known[slug].read_text(encoding="utf-8")))
+
+
+@functools.lru_cache(maxsize=1000)
+def _described(slug: str, text: str) -> dict:
     import yaml
 
     try:
-        info = yaml.safe_load(known[slug].read_text(encoding="utf-8"))
+        info = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
-        raise RecordError(f"{known[slug].name} is not valid YAML: {' '.join(str(error).split())}") from None
-    _validate(info, "paper.schema.json", known[slug].name)
+        raise RecordError(f"{slug}.yml is not valid YAML: {' '.join(str(error).split())}") from None
+    _validate(info, "paper.schema.json", f"{slug}.yml")
     ids = [claim["id"] for claim in info["claims"]]
     if info["slug"] != slug or len(ids) != len(set(ids)):
-        raise RecordError(f"{known[slug].name}: the slug must be {slug!r} and every claim id must occur once.")
+        raise RecordError(f"{slug}.yml: the slug must be {slug!r} and every claim id must occur once.")
     return info
+
+
+@functools.lru_cache(maxsize=4)
+def _validator(schema: str):
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json.loads((HERE / schema).read_text(encoding="utf-8")))
 
 
 def _validate(document, schema: str, name: str) -> None:
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(json.loads((HERE / schema).read_text(encoding="utf-8")))
-    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    error = jsonschema.exceptions.best_match(_validator(schema).iter_errors(document))
     if error is not None:
         where = "/".join(str(part) for part in error.absolute_path) or "the whole"
         raise RecordError(f"{name}, at {where}: {error.message[:300]}")

@@ -1,6 +1,7 @@
 """Every test runs at `smoke`, on one thread per process, and writes records aside."""
 
 import ast
+import fcntl
 import os
 import shutil
 import subprocess
@@ -101,3 +102,14 @@ def checkout(source_tree, tmp_path):
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run([*git, *words], cwd=tree, check=True)
     return tree
+
+
+@pytest.fixture(scope="session")
+def html():
+    """Folder of the site of `smoke` runs of every paper, made by the two commands that readers use."""
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with (ROOT / "_build" / "test-site.lock").open("w") as file:  # another worker may be building it: wait, then reuse
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return ROOT / "_build/smoke/_build/html"

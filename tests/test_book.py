@@ -223,14 +223,25 @@ def test_records_are_accepted_with_what_changed(checkout):
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
     changed = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
     assert "noise_hurts:" in changed.stdout and "->" in changed.stdout
-    assert python(checkout, "-m", "book.tools.drift").returncode == 0
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert drift.returncode == 0 and "same to the bit" in drift.stdout and "times as long" not in drift.stdout
+    # a run that took longer than it used to is told, and is no failure
+    record = json.loads(accepted.read_text())
+    run = checkout / "_build/runs/small/noisy_labels/toy.json"
+    slow = json.loads(run.read_text())
+    slow["provenance"]["seconds"] = max(record["provenance"]["seconds"], 1.0) * 1.6
+    run.write_text(json.dumps(slow))
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert drift.returncode == 0 and "toy: took 1.60 times as long as the accepted run" in drift.stdout
     # a run that turns a verdict is drift; nothing is published then
     edit(checkout / TOY, "lr=0.01", "lr=1e-9")
     python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)
     drift = python(checkout, "-m", "book.tools.drift")
-    assert (
-        drift.returncode == 1 and "toy: noise_hurts: holds ->" in drift.stdout and "1 verdicts changed" in drift.stdout
-    )
+    assert drift.returncode == 1 and "toy: noise_hurts: holds ->" in drift.stdout and "1 papers changed" in drift.stdout
+    # and so is a run that is not there
+    run.unlink()
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert drift.returncode == 1 and "toy: there is no run at small: say make book PAPERS=toy" in drift.stdout
     # an accepted record that is older than its source is marked
     edit(checkout / TOY, "lr=1e-9", "lr=0.02")
     python(checkout, "-m", "book.tools.records", "--refresh", check=True)

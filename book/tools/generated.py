@@ -20,14 +20,15 @@ LEFT_OUT = ("_build", ".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_ca
 STUB = '''"""A run that computes nothing: it files a ready notebook and record under the key that was asked for."""
 import json, sys
 from pathlib import Path
-name, _, scale = sys.argv[1:4]
-build = Path("_build")
-key = json.loads((build / "keys" / scale / f"{name}.key").read_text())
-text = Path("ready.json").read_text().replace("HASH", key["result_hash"])
-folder = build / "runs" / scale / "noisy_labels"
-folder.mkdir(parents=True, exist_ok=True)
-(folder / f"{name}.ipynb").write_text("{}")
-(folder / f"{name}.json").write_text(text)
+if __name__ == "__main__":
+    name, _, scale = sys.argv[1:4]
+    build = Path("_build")
+    key = json.loads((build / "keys" / scale / f"{name}.key").read_text())
+    text = Path("ready.json").read_text().replace("HASH", key["result_hash"])
+    folder = build / "runs" / scale / "noisy_labels"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.ipynb").write_text("{}")
+    (folder / f"{name}.json").write_text(text)
 '''
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared.scales import resolve_seeds
 SILENT = {"shared", "shared.paper", "shared.claims", "shared.plots", "shared.runtime"}
 
 
+@functools.lru_cache(maxsize=1000)  # papers share most modules
 def canonical(code: str) -> str:
     """Code without comments, layout and docstrings: its syntax tree, written the same on every Python version."""
     return repr(_tree(ast.parse(code)))
@@ -47,7 +49,8 @@ def _tree(node):
     return node
 
 
-def imported(code: str) -> set[str]:
+@functools.lru_cache(maxsize=1000)
+def imported(code: str) -> frozenset[str]:
     """Modules of `shared` that the code imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(code)):
@@ -56,7 +59,7 @@ def imported(code: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if module_path(name)}
+    return frozenset(name for name in found if module_path(name))
 
 
 def module_path(name: str) -> Path | None:
