@@ -18,6 +18,7 @@ stop() {
   scancel --user=root 2> /dev/null || true
   for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
   for pid in "${started[@]}"; do wait "$pid" 2> /dev/null || true; done
+  pkill -9 -f "$work/" || true # what ran on the node that went down
   [ "$(readlink /etc/slurm/slurm.conf)" != "$SLURM_CONF" ] || rm /etc/slurm/slurm.conf
   rm -rf "$work"
 }
