@@ -29,6 +29,8 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.ipynb").write_text("{}")
     (folder / f"{name}.json").write_text(text)
+else:  # what others import from there
+    from book.tools.real_run import ANSI, kill
 '''
 
 
@@ -88,9 +90,9 @@ def trivial(folder: Path, count: int) -> Path:
     text = made.read_text(encoding="utf-8")
     (tree / "ready.json").write_text(text.replace(json.loads(text)["provenance"]["result_hash"], "HASH"))
     shutil.rmtree(tree / "_build")
-    (tree / "book" / "tools" / "run_one.py").rename(tree / "book" / "tools" / "real_run.py")
-    real = "from book.tools.real_run import ANSI, kill\n"  # what others import from there
-    (tree / "book" / "tools" / "run_one.py").write_text(STUB.replace("import json, sys\n", real + "import json, sys\n"))
+    runner = tree / "book" / "tools" / "run_one.py"
+    runner.rename(runner.with_name("real_run.py"))
+    runner.write_text(STUB)
     return tree
 
 
