@@ -88,13 +88,20 @@ def _validate(document, schema: str, name: str) -> None:
 def read_record(path: Path) -> dict:
     """A record from disk, validated. Raises RecordError with the file's name where it is damaged."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        record = json.loads(text)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read as a record ({error}): delete it and run the paper again.") from None
-    _validate(record, "record.schema.json", str(path))
+    _check_record(text, str(path))
+    return record
+
+
+@functools.lru_cache(maxsize=1000)  # the book asks for the same records again and again
+def _check_record(text: str, path: str) -> None:
+    record = json.loads(text)
+    _validate(record, "record.schema.json", path)
     if record["provenance"]["results_digest"] != results_digest(record["results"]):
         raise RecordError(f"{path} was changed after its run: numbers come from runs only; run the paper again.")
-    return record
 
 
 def validate_record(record: dict, name: str) -> None:

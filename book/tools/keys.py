@@ -8,10 +8,8 @@ import hashlib
 import json
 from pathlib import Path
 
-import jupytext
-
 from book.tools import ROOT
-from book.tools.notebooks import source
+from book.tools.notebooks import notebook, source
 from shared.data import catalog
 from shared.paper import describe
 from shared.scales import resolve_seeds
@@ -89,7 +87,7 @@ def closure(code: str, data: list[str]) -> dict[str, str]:
 
 def code_cells(text: str) -> list[str]:
     """Code cells of a .py, without the set-up and parameters cells (those choose where and what, not how)."""
-    cells = jupytext.reads(text, fmt="py:percent").cells
+    cells = notebook(text).cells
     return [
         c.source
         for c in cells

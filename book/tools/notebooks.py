@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import re
@@ -12,6 +13,7 @@ import nbformat
 import yaml
 
 from book.tools import ROOT, BookError
+from book.tools.memo import memo
 from shared.paper import describe
 
 PARTS = {
@@ -72,6 +74,12 @@ def select(names: str) -> list[str]:
 
 
 def config() -> dict:
+    state = (ROOT / "_config.yml").stat()
+    return copy.deepcopy(_config(state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=4)
+def _config(mtime: int, size: int) -> dict:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
 
@@ -153,6 +161,16 @@ def with_generated_cells(text: str, slug: str) -> str:
 
 def notebook(text: str) -> nbformat.NotebookNode:
     """Notebook of a .py text: no outputs, ids by kind and place (so that new prose moves no code cell's id)."""
+    return nbformat.v4.reads(ipynb_text(text))
+
+
+def ipynb_text(text: str) -> str:
+    """The .ipynb of a .py text, byte for byte the same every time."""
+    key = f"{jupytext.__version__} {nbformat.__version__}\n{Path(__file__).read_text(encoding='utf-8')}\n{text}"
+    return memo("ipynb", key.encode(), lambda: (nbformat.writes(_parse(text)) + "\n").encode()).decode()
+
+
+def _parse(text: str) -> nbformat.NotebookNode:
     book = jupytext.reads(text, fmt="py:percent")
     counts = {"code": 0, "markdown": 0, "raw": 0}
     for cell in book.cells:
@@ -175,10 +193,6 @@ def digest(book: nbformat.NotebookNode) -> str:
     """Digest of a notebook's cells: tells a generated file from one that was edited by hand."""
     cells = [(c.cell_type, c.get("id"), c.source, str(sorted(c.metadata.items()))) for c in book.cells]
     return hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
-
-
-def ipynb_text(text: str) -> str:
-    return nbformat.writes(notebook(text)) + "\n"
 
 
 def sync(slugs: list[str], check: bool = False) -> list[Path]:

@@ -12,9 +12,11 @@ import json
 import re
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 from book.tools import ROOT, BookError, across
 from book.tools import plan as planning
+from book.tools.memo import memo
 from book.tools.notebooks import PARTS, colab_url, papers, repository, source
 from shared import claims as stats
 from shared.data import catalog
@@ -120,6 +122,21 @@ def in_deltas(claim: dict, outcome) -> str:
     if claim["kind"] == "exact" or outcome.effect is None:
         return ""
     return f"{stats.in_deltas(claim, outcome.effect):.4g}"
+
+
+def used_names(text: str) -> set[str]:
+    """Public names of `shared` that a notebook's code uses: "module.name"."""
+    modules, names, attributes = {}, set(), []  # modules: local name -> module of shared
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shared":
+            for alias in node.names:
+                if node.module == "shared":
+                    modules[alias.asname or alias.name] = alias.name
+                else:
+                    names.add(f"{node.module.removeprefix('shared.')}.{alias.name}")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            attributes.append((node.value.id, node.attr))
+    return names | {f"{modules[owner]}.{name}" for owner, name in attributes if owner in modules}
 
 
 class Context:
@@ -231,19 +248,9 @@ class Context:
         """Public names of `shared` -> slugs of the notebooks whose code names them."""
         users: dict[str, list[str]] = {}
         for slug in self.slugs:
-            tree = ast.parse(source(slug).read_text(encoding="utf-8"))
-            modules, names = {}, set()  # local name -> module of shared
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shared":
-                    for alias in node.names:
-                        if node.module == "shared":
-                            modules[alias.asname or alias.name] = alias.name
-                        else:
-                            names.add(f"{node.module.removeprefix('shared.')}.{alias.name}")
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
-                    names.add(f"{modules[node.value.id]}.{node.attr}")
-            for name in names:
+            text = source(slug).read_text(encoding="utf-8")
+            names = memo("used", text.encode(), lambda text=text: "\n".join(sorted(used_names(text))).encode())
+            for name in names.decode().splitlines():
                 users.setdefault(name, []).append(slug)
         return users
 
@@ -361,81 +368,70 @@ class Context:
         )
 
     def made_forest(self, page: str) -> str:
-        png, alt = self._forest()
-        self.made["book/figures/forest.png"] = png
-        return (
-            f"```{{figure}} figures/forest.png\n:name: fig-forest\n:alt: {alt}\n:class: book-forest\n\nEvery claim with an interval, in units of "
-            "its own smallest effect that matters (delta): right of the dashed line at 1 an effect is as large as claimed, "
-            "left of 0 it goes the other way. For equivalence, not worse than and proportions the band from -1 to 1 is what "
-            "counts as the same. Hollow triangles are the paper's own effects where it printed numbers. Beyond +-8 the axis "
-            "is cut, and an arrow shows it.\n```"
-        )
-
-    def _forest(self) -> tuple[bytes, str]:
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
-
-        entries = []
-        for slug in self.slugs:
-            for claim in self.infos[slug]["claims"]:
-                o = self.outcomes[slug][claim["id"]]
-                if claim["kind"] != "exact" and o.low is not None:
-                    entries.append((slug, claim, o))
-        limit = 8.0
-        figure = Figure(
-            figsize=(7, 1.3 + 0.27 * max(len(entries), 1)), dpi=160, layout="constrained", facecolor="white"
-        )
-        axes = figure.subplots()
-        for row, (_, claim, o) in enumerate(entries):
-            color, marker = COLORS[o.verdict]
-            raw = [stats.in_deltas(claim, v) for v in (o.low, o.effect, o.high)]
-            low, effect, high = [min(max(v, -limit), limit) for v in raw]
-            axes.plot([low, high], [row, row], color=color, linewidth=2, solid_capstyle="butt")
-            axes.plot(effect, row, marker, color=color, markersize=6)
-            for value in (raw[0], raw[2]):
-                if abs(value) > limit:
-                    axes.plot(
-                        limit if value > 0 else -limit,
-                        row,
-                        ">" if value > 0 else "<",
-                        color=color,
-                        markersize=6,
-                        clip_on=False,
-                    )
-            paper = stats.in_deltas(claim, stats.paper_effect(claim))
-            if paper is not None:
-                axes.plot(
-                    min(max(paper, -limit), limit),
-                    row,
-                    "v",
-                    markerfacecolor="white",
-                    markeredgecolor="black",
-                    markersize=7,
-                )
-        axes.axvline(0, color="black", linewidth=0.8)
-        axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
-        axes.axvspan(-1, 1, color="black", alpha=0.04)
-        axes.set_xlim(-limit - 0.3, limit + 0.3)
-        axes.set_yticks(range(len(entries)), [f"{slug}: {claim['id']}" for slug, claim, _ in entries], fontsize=8)
-        axes.set_ylim(len(entries) - 0.4, -0.6)
-        axes.set_xlabel("effect / smallest effect that matters")
-        axes.grid(axis="x", alpha=0.25)
-        used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
-        handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
-        handles.append(
-            Line2D(
-                [], [], color="none", marker="v", markerfacecolor="white", markeredgecolor="black", label="the paper's"
+        """One plot for each part: fifty papers in one would be a picture of many metres."""
+        figures = []
+        for part, title in PARTS.items():
+            entries = [
+                (slug, claim, self.outcomes[slug][claim["id"]])
+                for slug in self.slugs
+                if self.infos[slug]["part"] == part
+                for claim in self.infos[slug]["claims"]
+                if claim["kind"] != "exact" and self.outcomes[slug][claim["id"]].low is not None
+            ]
+            if not entries:
+                continue
+            key = repr([(slug, claim["id"], stats.paper_effect(claim), o.as_dict()) for slug, claim, o in entries])
+            maker = Path(__file__).read_text(encoding="utf-8")
+            png = memo("forest", (maker + key).encode(), lambda entries=entries: forest(entries))
+            self.made[f"book/figures/forest-{part}.png"] = png
+            counts = Counter(o.verdict for *_, o in entries)
+            spoken = ", ".join(f"{counts[v]} {v}" for v in stats.VERDICTS if counts[v])
+            figures.append(
+                f"```{{figure}} figures/forest-{part}.png\n:name: fig-forest-{part.replace('_', '-')}\n:class: book-forest\n"
+                f":alt: Forest plot of the {len(entries)} claims with intervals of the part {title}, in units of delta ({spoken}); "
+                f"the table below has every number.\n\n{title}: claims with their intervals. Right of the dashed line an effect is as "
+                "large as claimed.\n```"
             )
-        )
-        figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-        out = io.BytesIO()
-        figure.savefig(out, format="png", metadata={"Software": None})
-        counts = Counter(o.verdict for *_, o in entries)
-        spoken = ", ".join(f"{counts[v]} {v}" for v in used)
-        return (
-            out.getvalue(),
-            f"Forest plot of {len(entries)} claims with intervals, in units of delta ({spoken}); the table below has every number.",
-        )
+        return "\n\n".join(figures)
+
+
+def forest(entries: list[tuple]) -> bytes:
+    """Forest plot (PNG) of claims: entries of slug, claim and outcome, effects in units of the claim's delta."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    limit = 8.0
+    size = (7, 1.3 + 0.27 * len(entries))
+    figure = Figure(figsize=size, dpi=160, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    cut = lambda value: min(max(value, -limit), limit)  # noqa: E731
+    for row, (_, claim, o) in enumerate(entries):
+        color, marker = COLORS[o.verdict]
+        low, effect, high = [stats.in_deltas(claim, v) for v in (o.low, o.effect, o.high)]
+        axes.plot([cut(low), cut(high)], [row, row], color=color, linewidth=2, solid_capstyle="butt")
+        axes.plot(cut(effect), row, marker, color=color, markersize=6)
+        for value in (low, high):
+            if abs(value) > limit:
+                axes.plot(cut(value), row, ">" if value > 0 else "<", color=color, markersize=6, clip_on=False)
+        paper = stats.in_deltas(claim, stats.paper_effect(claim))
+        if paper is not None:
+            axes.plot(cut(paper), row, "v", markerfacecolor="white", markeredgecolor="black", markersize=7)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
+    axes.axvspan(-1, 1, color="black", alpha=0.04)
+    axes.set_xlim(-limit - 0.3, limit + 0.3)
+    axes.set_yticks(range(len(entries)), [f"{slug}: {claim['id']}" for slug, claim, _ in entries], fontsize=8)
+    axes.set_ylim(len(entries) - 0.4, -0.6)
+    axes.set_xlabel("effect / smallest effect that matters")
+    axes.grid(axis="x", alpha=0.25)
+    used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
+    handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
+    hollow = dict(color="none", marker="v", markerfacecolor="white", markeredgecolor="black")
+    handles.append(Line2D([], [], **hollow, label="the paper's"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
 
 
 def stale_marks(records: dict[str, dict]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import yaml
 
 from book.tools import BUILD, ROOT, BookError, pages
 from book.tools import plan as planning
+from book.tools.memo import memo
 from book.tools.notebooks import config, notebook, papers, source
 from book.tools.run_one import ANSI
 
@@ -82,6 +83,10 @@ def figures(book: nbformat.NotebookNode) -> list[dict]:
 
 def thumbnail(png: bytes, width: int = 560) -> bytes:
     """The figure, scaled down to `width` pixels, as PNG."""
+    return memo("thumbnails", f"{width} ".encode() + png, lambda: _smaller(png, width))
+
+
+def _smaller(png: bytes, width: int) -> bytes:
     from PIL import Image
 
     image = Image.open(io.BytesIO(png)).convert("RGB")
