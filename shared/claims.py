@@ -90,7 +90,7 @@ def mean_interval(values, level: float = 0.95, item_se: float = 0.0, floor: floa
         the interval is infinite. Degrees of freedom after Welch and Satterthwaite, the shared part counted
         as known.
     """
-    from scipy import stats
+    from scipy import special  # scipy.stats would say the same and takes a second to import
 
     values = np.asarray(values, float)
     n, mean = len(values), float(np.mean(values))
@@ -100,9 +100,9 @@ def mean_interval(values, level: float = 0.95, item_se: float = 0.0, floor: floa
         return mean, -math.inf, math.inf, math.inf
     se = max(math.sqrt(variance), floor)
     df = (n - 1) * (variance / seed_var) ** 2 if seed_var > 0 else math.inf
-    q = stats.t.ppf if math.isfinite(df) else (lambda p, _: stats.norm.ppf(p))
-    half = float(q(0.5 + level / 2, df)) * se
-    return mean, mean - half, mean + half, float(q(0.975, df) + q(0.8, df)) * se
+    q = (lambda p: special.stdtrit(df, p)) if math.isfinite(df) else special.ndtri
+    half = float(q(0.5 + level / 2)) * se
+    return mean, mean - half, mean + half, float(q(0.975) + q(0.8)) * se
 
 
 def proportion_interval(successes, trials, level: float = 0.90):
@@ -117,7 +117,7 @@ def proportion_interval(successes, trials, level: float = 0.90):
         effect where rates vary more between seeds than independent trials would, after Korn and Graubard
         (1998): test items that are judged against one calibration set are not independent.
     """
-    from scipy import stats
+    from scipy import special
 
     k, n = np.asarray(successes, float), np.asarray(trials, float)
     if k.shape != n.shape or k.ndim != 1 or (n <= 0).any() or (k < 0).any() or (k > n).any():
@@ -130,10 +130,10 @@ def proportion_interval(successes, trials, level: float = 0.90):
         effective = total / max(1.0, between / binomial)
         if effective < total:  # few seeds estimate the design effect badly: the t quantile of seeds - 1 says how badly
             p = 0.5 + level / 2
-            effective *= float(stats.norm.ppf(p) / stats.t.ppf(p, seeds - 1)) ** 2
+            effective *= float(special.ndtri(p) / special.stdtrit(seeds - 1, p)) ** 2
     x, alpha = rate * effective, 1 - level
-    low = float(stats.beta.ppf(alpha / 2, x, effective - x + 1)) if x > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, x + 1, effective - x)) if rate < 1 else 1.0
+    low = float(special.betaincinv(x, effective - x + 1, alpha / 2)) if x > 0 else 0.0
+    high = float(special.betaincinv(x + 1, effective - x, 1 - alpha / 2)) if rate < 1 else 1.0
     return float(rate), low, high
 
 

@@ -6,9 +6,11 @@ import ast
 import functools
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from book.tools import ROOT
+from book.tools.memo import memo
 from book.tools.notebooks import notebook, source
 from shared.data import catalog
 from shared.paper import describe
@@ -18,7 +20,6 @@ from shared.scales import resolve_seeds
 SILENT = {"shared", "shared.paper", "shared.claims", "shared.plots", "shared.runtime"}
 
 
-@functools.lru_cache(maxsize=1000)  # papers share most modules
 def canonical(code: str) -> str:
     """Code without comments, layout and docstrings: its syntax tree, written the same on every Python version."""
     return repr(_tree(ast.parse(code)))
@@ -50,6 +51,15 @@ def _tree(node):
 @functools.lru_cache(maxsize=1000)
 def imported(code: str) -> frozenset[str]:
     """Modules of `shared` that the code imports, anywhere in it."""
+    return frozenset(name for name in _imported(code) if module_path(name))
+
+
+def _imported(code: str) -> list[str]:
+    maker = Path(__file__).read_text(encoding="utf-8")
+    return memo("imported", (maker + code).encode(), lambda: "\n".join(sorted(_find(code))).encode()).decode().split()
+
+
+def _find(code: str) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -57,7 +67,7 @@ def imported(code: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in found if module_path(name))
+    return {name for name in found if name.split(".")[0] == "shared"}
 
 
 def module_path(name: str) -> Path | None:
@@ -95,13 +105,25 @@ def code_cells(text: str) -> list[str]:
     ]
 
 
+@functools.lru_cache(maxsize=1000)  # papers share most modules
+def _canonicals(codes: tuple[str, ...]) -> list[str]:
+    maker = Path(__file__).read_text(encoding="utf-8") + sys.version
+    made = memo("canonical", (maker + repr(codes)).encode(), lambda: json.dumps([canonical(c) for c in codes]).encode())
+    return json.loads(made)
+
+
+def canonicals(codes) -> list[str]:
+    """`canonical` of each piece of code."""
+    return _canonicals(tuple(codes))
+
+
 def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
     """Hash of all that a run's numbers depend on: code, computing modules, data, scale and seeds."""
     cells = code_cells(source(slug).read_text(encoding="utf-8"))
     data = describe(slug)["data"][scale]
     parts = {
-        "cells": [canonical(cell) for cell in cells],
-        "modules": {name: canonical(code) for name, code in closure("\n".join(cells), data).items()},
+        "cells": canonicals(cells),
+        "modules": {name: canonicals((code,))[0] for name, code in closure("\n".join(cells), data).items()},
         "data": {name: catalog()[name]["sha256"] for name in sorted(data)},
         "scale": scale,
         "seeds": seeds,

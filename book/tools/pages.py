@@ -397,6 +397,7 @@ class Context:
 
 def forest(entries: list[tuple]) -> bytes:
     """Forest plot (PNG) of claims: entries of slug, claim and outcome, effects in units of the claim's delta."""
+    import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -404,18 +405,27 @@ def forest(entries: list[tuple]) -> bytes:
     size = (7, 1.3 + 0.27 * len(entries))
     figure = Figure(figsize=size, dpi=160, layout="constrained", facecolor="white")
     axes = figure.subplots()
-    cut = lambda value: min(max(value, -limit), limit)  # noqa: E731
-    for row, (_, claim, o) in enumerate(entries):
-        color, marker = COLORS[o.verdict]
-        low, effect, high = [stats.in_deltas(claim, v) for v in (o.low, o.effect, o.high)]
-        axes.plot([cut(low), cut(high)], [row, row], color=color, linewidth=2, solid_capstyle="butt")
-        axes.plot(cut(effect), row, marker, color=color, markersize=6)
-        for value in (low, high):
-            if abs(value) > limit:
-                axes.plot(cut(value), row, ">" if value > 0 else "<", color=color, markersize=6, clip_on=False)
-        paper = stats.in_deltas(claim, stats.paper_effect(claim))
-        if paper is not None:
-            axes.plot(cut(paper), row, "v", markerfacecolor="white", markeredgecolor="black", markersize=7)
+    cut = lambda values: np.clip(np.asarray(values, float), -limit, limit)  # noqa: E731
+    for verdict, (color, marker) in COLORS.items():  # few artists: one for each, however many claims
+        of = [(row, claim, o) for row, (_, claim, o) in enumerate(entries) if o.verdict == verdict]
+        if not of:
+            continue
+        rows = np.array([row for row, *_ in of])
+        low, effect, high = (
+            np.array([stats.in_deltas(claim, getattr(o, what)) for _, claim, o in of], float)
+            for what in ("low", "effect", "high")
+        )
+        axes.hlines(rows, cut(low), cut(high), color=color, linewidth=2)
+        axes.plot(cut(effect), rows, marker, color=color, markersize=6, linestyle="none")
+        for side, arrow, ends in ((-limit, "<", (low, high)), (limit, ">", (low, high))):
+            beyond = np.any([end * np.sign(side) > limit for end in ends], axis=0)
+            axes.plot(
+                np.full(beyond.sum(), side), rows[beyond], arrow, color=color, markersize=6, clip_on=False, ls="none"
+            )
+    own = [(row, stats.in_deltas(claim, stats.paper_effect(claim))) for row, (_, claim, _) in enumerate(entries)]
+    own = np.array([pair for pair in own if pair[1] is not None], float).reshape(-1, 2)
+    hollow = dict(marker="v", markerfacecolor="white", markeredgecolor="black", linestyle="none")
+    axes.plot(cut(own[:, 1]), own[:, 0], markersize=7, zorder=5, **hollow)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axvspan(-1, 1, color="black", alpha=0.04)
@@ -426,7 +436,6 @@ def forest(entries: list[tuple]) -> bytes:
     axes.grid(axis="x", alpha=0.25)
     used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
     handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
-    hollow = dict(color="none", marker="v", markerfacecolor="white", markeredgecolor="black")
     handles.append(Line2D([], [], **hollow, label="the paper's"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     out = io.BytesIO()

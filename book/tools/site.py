@@ -92,7 +92,7 @@ def _smaller(png: bytes, width: int) -> bytes:
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((width, width))
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
+    image.save(out, "PNG")
     return out.getvalue()
 
 
