@@ -1066,7 +1066,7 @@ paper.report()
 # - **Panel.** "Neither" and "both" do not exist; raters who chose 0 count as not agreeing. Multi-label errors cannot occur.
 # - **Flagger.** Logistic regression, cross-validated on the set itself; the paper pretrains on the training set and fine-tunes on the
 #   test set with cross-validation. A weak flagger lowers precision and raises the estimate of the errors. Its penalties ($C=0.1$ on images, 3 on texts) are fixed, not tuned,
-#   and it stops after 100 iterations, before convergence on the large sets of `full`.
+#   and it stops after 100 iterations, not everywhere converged.
 # - **Models and ranking.** Six small models instead of 34 (ImageNet) and 13 (CIFAR-10). The made-up labeller, its 60 images and its classes are ours; a
 #   prevalence of this size is far above the paper's. The measure of a flip (Kendall's tau) and the step of 6 points for the crossing are ours too, the
 #   latter from the paper's ImageNet figures.
