@@ -90,7 +90,7 @@ def mean_interval(values, level: float = 0.95, item_se: float = 0.0, floor: floa
         the interval is infinite. Degrees of freedom after Welch and Satterthwaite, the shared part counted
         as known.
     """
-    from scipy import special  # scipy.stats would say the same and takes a second to import
+    from scipy import special  # the quantiles of scipy.stats, without its import
 
     values = np.asarray(values, float)
     n, mean = len(values), float(np.mean(values))

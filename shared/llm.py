@@ -15,6 +15,7 @@ import json
 import math
 import os
 import sqlite3
+import warnings
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -151,8 +152,11 @@ class Local(_Model):
         super().__init__(cache)
         try:
             import torch
-            from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-            from transformers.utils import logging
+
+            with warnings.catch_warnings():  # of a progress bar that is not drawn
+                warnings.simplefilter("ignore")
+                from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+                from transformers.utils import logging
         except ImportError as error:
             raise LLMError(
                 f"The package {error.name} is missing: pip install transformers safetensors tokenizers gguf."

@@ -36,13 +36,13 @@ def style() -> None:
 
 def interval(ys, level: float = 0.95):
     """Mean and half width of the t interval over seeds: `ys` (seeds, k) -> (k,), (k,); zero width for one seed."""
-    from scipy import stats
+    from scipy import special  # the quantile of scipy.stats, without its import
 
     ys = np.atleast_2d(np.asarray(ys, float))
     n = len(ys)
     if n < 2:
         return ys.mean(0), np.zeros(ys.shape[1])
-    return ys.mean(0), stats.t.ppf(0.5 + level / 2, n - 1) * ys.std(0, ddof=1) / np.sqrt(n)
+    return ys.mean(0), special.stdtrit(n - 1, 0.5 + level / 2) * ys.std(0, ddof=1) / np.sqrt(n)
 
 
 def band(ax, x, ys, label=None, color=None, marker=None, **kwargs):

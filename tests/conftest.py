@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from shared import data
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,10 +109,33 @@ def checkout(source_tree, tmp_path):
 
 @pytest.fixture(scope="session")
 def html():
-    """Folder of the site of `smoke` runs of every paper, made by the two commands that readers use."""
+    """Folder of the site of `smoke` runs of every paper, made by the command that readers use."""
     (ROOT / "_build").mkdir(exist_ok=True)
     with (ROOT / "_build" / "test-site.lock").open("w") as file:  # another worker may be building it: wait, then reuse
         fcntl.flock(file, fcntl.LOCK_EX)
         done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return ROOT / "_build/smoke/_build/html"
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """Puts files {name: content} of a downloaded set into a mirror folder, and their checksums into the catalogue."""
+
+    def put(name, files, right=True):
+        for file, content in files.items():
+            (tmp_path / file).write_bytes(content)
+        parts = [
+            {"url": f"https://example.org/{file}", "sha256": hashlib.sha256(content if right else b"other").hexdigest()}
+            for file, content in files.items()
+        ]
+        entry = data.catalog()[name]
+        entry = {**entry, **({"files": parts} if "files" in entry else parts[0])}
+        monkeypatch.setattr(data, "catalog", lambda: {name: entry})
+        monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
+        monkeypatch.setattr(data, "loaded", {})
+        data._read.cache_clear()
+        return tmp_path
+
+    yield put
+    data._read.cache_clear()

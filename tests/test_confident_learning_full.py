@@ -1,6 +1,5 @@
 """The code path of `full` offline: a mirror with small files of the form that the authors released."""
 
-import hashlib
 import io
 import json
 from types import SimpleNamespace
@@ -40,24 +39,11 @@ def released(classes, n):
     return files
 
 
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    parts = []
-    for name, classes in label_errors.SETS.items():
-        for file, content in released(classes, 420).items():
-            (tmp_path / f"{name}_{file}").write_bytes(content)
-            url = f"https://example.org/{name}_{file}"
-            parts.append({"url": url, "sha256": hashlib.sha256(content).hexdigest()})
-    entry = {**data.catalog()["label_errors"], "files": parts}
-    monkeypatch.setattr(data, "catalog", lambda: {"label_errors": entry})
-    monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
-    monkeypatch.setattr(data, "loaded", {})
-    data._read.cache_clear()
-    yield
-    data._read.cache_clear()
-
-
 def test_full_counts_the_released_sets_again(ns, mirror):
+    sets = {name: released(classes, 420) for name, classes in label_errors.SETS.items()}
+    mirror(
+        "label_errors", {f"{name}_{file}": content for name, files in sets.items() for file, content in files.items()}
+    )
     assert ns.released_sets("small") == {} and not data.loaded
     sets = ns.released_sets("full")
     assert list(sets) == ["CIFAR-10", "20 newsgroups"] and list(data.loaded) == ["label_errors"]

@@ -229,23 +229,12 @@ def small_cifar(rows=7, member="cifar-10-batches-bin/{}", cut=0):
     return out.getvalue(), labels, pixels
 
 
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """Puts an archive into a mirror folder, its checksum into the catalogue."""
-
-    def put(content, right=True):
-        entry = dict(data.catalog()["cifar10"])
-        entry["sha256"] = hashlib.sha256(content if right else b"other").hexdigest()
-        (tmp_path / "cifar-10-binary.tar.gz").write_bytes(content)
-        monkeypatch.setattr(data, "catalog", lambda: {"cifar10": entry})
-        monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
-
-    return put
+ARCHIVE = "cifar-10-binary.tar.gz"
 
 
 def test_cifar10_from_a_mirror(mirror):
     content, labels, pixels = small_cifar()
-    mirror(content)
+    mirror("cifar10", {ARCHIVE: content})
     d = load("cifar10", scale="full")
     assert d.x_train.shape == (35, 3, 32, 32) and d.x_train.dtype == torch.uint8
     assert torch.equal(d.y_train, torch.from_numpy(np.concatenate(labels[:5]).astype(np.int64)))
@@ -253,20 +242,20 @@ def test_cifar10_from_a_mirror(mirror):
 
 
 def test_a_wrong_checksum_is_refused(mirror):
-    mirror(small_cifar()[0], right=False)
+    mirror("cifar10", {ARCHIVE: small_cifar()[0]}, right=False)
     with pytest.raises(DataError, match="wrong checksum: fetch it again"):
         load("cifar10", scale="full")
 
 
 def test_an_incomplete_archive_is_refused(mirror):
-    mirror(small_cifar(cut=5)[0])
+    mirror("cifar10", {ARCHIVE: small_cifar(cut=5)[0]})
     with pytest.raises(DataError, match="not of 3073-byte records"):
         load("cifar10", scale="full")
 
 
 def test_a_hostile_archive_writes_nothing(mirror, tmp_path):
     """Members that point outside are read like any other, never extracted."""
-    mirror(small_cifar(member="../../escaped/{}")[0])
+    mirror("cifar10", {ARCHIVE: small_cifar(member="../../escaped/{}")[0]})
     before = sorted(p.name for p in tmp_path.parent.rglob("*"))
     load("cifar10", scale="full")
     assert sorted(p.name for p in tmp_path.parent.rglob("*")) == before

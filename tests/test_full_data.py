@@ -16,29 +16,6 @@ from shared import data
 from shared.data import DataError, load
 
 
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """Puts files into a mirror folder, and into the catalogue their checksums."""
-
-    def put(name, files):
-        whole = data.catalog().get(name, {})
-        parts = [
-            {"url": f"https://example.org/{file}", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for file, content in files.items()
-        ]
-        for file, content in files.items():
-            (tmp_path / file).write_bytes(content)
-        one = parts[0] if "files" not in whole else {"files": parts, "sha256": "0"}
-        monkeypatch.setattr(data, "catalog", lambda: {name: {**whole, **one}})
-        monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
-        return tmp_path
-
-    data._read.cache_clear()
-    monkeypatch.setattr(data, "loaded", {})
-    yield put
-    data._read.cache_clear()
-
-
 class Evil:
     """A pickle that runs a command when it is opened carelessly."""
 
@@ -228,7 +205,6 @@ def test_broken_label_errors_are_one_sentence(mirror):
     mirror("label_errors", error_files(classes=3))
     with pytest.raises(DataError, match="do not fit each other"):
         load("label_errors", scale="full")
-    data._read.cache_clear()
     mirror("label_errors", error_files() | {"cifar10_mturk.json": b'[{"id": 1}]'})
     with pytest.raises(DataError, match="cifar10 are not as they were published"):
         load("label_errors", scale="full")

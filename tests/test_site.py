@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from book.tools import ROOT
+from book.tools import ROOT, plan
 from book.tools.notebooks import papers, repository
 from shared.data import catalog
 from shared.paper import describe
@@ -107,6 +108,15 @@ def test_the_results_page_has_every_claim(pages):
     rows = pages["book/results"].select("table#claims tbody tr")
     assert len(rows) == sum(len(describe(slug)["claims"]) for slug in PAPERS)
     assert pages["book/results"].find("img", src=re.compile("forest"))
+
+
+@pytest.mark.parametrize("slug", PAPERS)
+def test_no_page_shows_warnings(html, slug):
+    """What a library writes to stderr would stand on the page, with a path of the machine that ran it."""
+    book = nbformat.read(plan.outputs("smoke", slug)[0], as_version=4)
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    said = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    assert not said, said[0][:500]
 
 
 def test_the_data_page_has_every_set_with_licence(pages):

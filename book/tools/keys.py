@@ -6,7 +6,6 @@ import ast
 import functools
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 from book.tools import ROOT
@@ -48,18 +47,14 @@ def _tree(node):
     return node
 
 
-@functools.lru_cache(maxsize=1000)
+@functools.lru_cache(maxsize=1000)  # papers share most modules
 def imported(code: str) -> frozenset[str]:
     """Modules of `shared` that the code imports, anywhere in it."""
-    return frozenset(name for name in _imported(code) if module_path(name))
+    names = memo("imported", __file__, code, lambda: "\n".join(sorted(_imported(code))).encode()).decode()
+    return frozenset(name for name in names.split() if module_path(name))
 
 
-def _imported(code: str) -> list[str]:
-    maker = Path(__file__).read_text(encoding="utf-8")
-    return memo("imported", (maker + code).encode(), lambda: "\n".join(sorted(_find(code))).encode()).decode().split()
-
-
-def _find(code: str) -> set[str]:
+def _imported(code: str) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -105,16 +100,11 @@ def code_cells(text: str) -> list[str]:
     ]
 
 
-@functools.lru_cache(maxsize=1000)  # papers share most modules
-def _canonicals(codes: tuple[str, ...]) -> list[str]:
-    maker = Path(__file__).read_text(encoding="utf-8") + sys.version
-    made = memo("canonical", (maker + repr(codes)).encode(), lambda: json.dumps([canonical(c) for c in codes]).encode())
-    return json.loads(made)
-
-
-def canonicals(codes) -> list[str]:
+@functools.lru_cache(maxsize=1000)
+def canonicals(codes: tuple[str, ...]) -> list[str]:
     """`canonical` of each piece of code."""
-    return _canonicals(tuple(codes))
+    make = lambda: json.dumps([canonical(code) for code in codes]).encode()  # noqa: E731
+    return json.loads(memo("canonical", __file__, repr(codes), make))
 
 
 def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
@@ -122,7 +112,7 @@ def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
     cells = code_cells(source(slug).read_text(encoding="utf-8"))
     data = describe(slug)["data"][scale]
     parts = {
-        "cells": canonicals(cells),
+        "cells": canonicals(tuple(cells)),
         "modules": {name: canonicals((code,))[0] for name, code in closure("\n".join(cells), data).items()},
         "data": {name: catalog()[name]["sha256"] for name in sorted(data)},
         "scale": scale,

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from book.tools import BUILD
 
 
-def memo(kind: str, key: bytes, make: Callable[[], bytes]) -> bytes:
+@functools.cache
+def _version(maker: str) -> bytes:
+    return f"{sys.version}\n{Path(maker).read_text(encoding='utf-8')}\n".encode()
+
+
+def memo(kind: str, maker: str, key: str | bytes, make: Callable[[], bytes]) -> bytes:
     """Content that `make` gives for `key`: made once, then read from disk.
 
     Args:
-        kind: names the folder. key: everything that the content depends on, the maker's own version too.
-        make: gives the content; called where it is not there yet.
+        kind: names the folder. maker: the module that makes it, `__file__`: an edit of it makes everything anew.
+        key: all else that the content depends on. make: gives the content; called where it is not there yet.
     """
-    path = BUILD / "memo" / kind / hashlib.sha256(key).hexdigest()[:32]
+    key = key.encode() if isinstance(key, str) else key
+    path = BUILD / "memo" / kind / hashlib.sha256(_version(maker) + key).hexdigest()[:32]
     try:
         content, digest = path.read_bytes().rsplit(b"\n", 1)
         if hashlib.sha256(content).hexdigest().encode() == digest:

@@ -166,8 +166,8 @@ def notebook(text: str) -> nbformat.NotebookNode:
 
 def ipynb_text(text: str) -> str:
     """The .ipynb of a .py text, byte for byte the same every time."""
-    key = f"{jupytext.__version__} {nbformat.__version__}\n{Path(__file__).read_text(encoding='utf-8')}\n{text}"
-    return memo("ipynb", key.encode(), lambda: (nbformat.writes(_parse(text)) + "\n").encode()).decode()
+    key = f"{jupytext.__version__} {nbformat.__version__}\n{text}"
+    return memo("ipynb", __file__, key, lambda: (nbformat.writes(_parse(text)) + "\n").encode()).decode()
 
 
 def _parse(text: str) -> nbformat.NotebookNode:

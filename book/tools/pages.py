@@ -12,7 +12,6 @@ import json
 import re
 from collections import Counter
 from html import escape
-from pathlib import Path
 
 from book.tools import ROOT, BookError, across
 from book.tools import plan as planning
@@ -170,7 +169,7 @@ class Context:
         p, results = record["provenance"], record["results"]
         url, _ = repository()
         full = ROOT / "results" / "full" / f"{slug}.json"
-        full_text = "`full`: accepted record in the repository" if full.exists() else "`full`: never run"
+        full_text = "`full`: accepted record in the repository" if full.exists() else "`full`: no accepted run"
         threads = ", one thread" if p["device"] == "cpu" and results["scale"] != "full" else ""
         changed = " with changes not yet committed" if p["dirty"] else ""
         issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
@@ -249,7 +248,7 @@ class Context:
         users: dict[str, list[str]] = {}
         for slug in self.slugs:
             text = source(slug).read_text(encoding="utf-8")
-            names = memo("used", text.encode(), lambda text=text: "\n".join(sorted(used_names(text))).encode())
+            names = memo("used", __file__, text, lambda text=text: "\n".join(sorted(used_names(text))).encode())
             for name in names.decode().splitlines():
                 users.setdefault(name, []).append(slug)
         return users
@@ -381,8 +380,7 @@ class Context:
             if not entries:
                 continue
             key = repr([(slug, claim["id"], stats.paper_effect(claim), o.as_dict()) for slug, claim, o in entries])
-            maker = Path(__file__).read_text(encoding="utf-8")
-            png = memo("forest", (maker + key).encode(), lambda entries=entries: forest(entries))
+            png = memo("forest", __file__, key, lambda entries=entries: forest(entries))
             self.made[f"book/figures/forest-{part}.png"] = png
             counts = Counter(o.verdict for *_, o in entries)
             spoken = ", ".join(f"{counts[v]} {v}" for v in stats.VERDICTS if counts[v])
@@ -417,8 +415,8 @@ def forest(entries: list[tuple]) -> bytes:
         )
         axes.hlines(rows, cut(low), cut(high), color=color, linewidth=2)
         axes.plot(cut(effect), rows, marker, color=color, markersize=6, linestyle="none")
-        for side, arrow, ends in ((-limit, "<", (low, high)), (limit, ">", (low, high))):
-            beyond = np.any([end * np.sign(side) > limit for end in ends], axis=0)
+        for side, arrow in ((-limit, "<"), (limit, ">")):
+            beyond = np.maximum(low * np.sign(side), high * np.sign(side)) > limit
             axes.plot(
                 np.full(beyond.sum(), side), rows[beyond], arrow, color=color, markersize=6, clip_on=False, ls="none"
             )
@@ -430,6 +428,7 @@ def forest(entries: list[tuple]) -> bytes:
     axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axvspan(-1, 1, color="black", alpha=0.04)
     axes.set_xlim(-limit - 0.3, limit + 0.3)
+    axes.set_xticks(np.arange(-limit, limit + 1, 2))
     axes.set_yticks(range(len(entries)), [f"{slug}: {claim['id']}" for slug, claim, _ in entries], fontsize=8)
     axes.set_ylim(len(entries) - 0.4, -0.6)
     axes.set_xlabel("effect / smallest effect that matters")
@@ -439,7 +438,7 @@ def forest(entries: list[tuple]) -> bytes:
     handles.append(Line2D([], [], **hollow, label="the paper's"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    figure.savefig(out, format="png", metadata={"Software": None}, bbox_inches="tight")  # no blank end of a tall one
     return out.getvalue()
 
 

@@ -83,7 +83,7 @@ def figures(book: nbformat.NotebookNode) -> list[dict]:
 
 def thumbnail(png: bytes, width: int = 560) -> bytes:
     """The figure, scaled down to `width` pixels, as PNG."""
-    return memo("thumbnails", f"{width} ".encode() + png, lambda: _smaller(png, width))
+    return memo("thumbnails", __file__, f"{width} ".encode() + png, lambda: _smaller(png, width))
 
 
 def _smaller(png: bytes, width: int) -> bytes:
