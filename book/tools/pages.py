@@ -417,9 +417,9 @@ def forest(entries: list[tuple]) -> bytes:
         axes.plot(cut(effect), rows, marker, color=color, markersize=6, linestyle="none")
         for side, arrow in ((-limit, "<"), (limit, ">")):
             beyond = np.maximum(low * np.sign(side), high * np.sign(side)) > limit
-            axes.plot(
-                np.full(beyond.sum(), side), rows[beyond], arrow, color=color, markersize=6, clip_on=False, ls="none"
-            )
+            if beyond.any():  # an empty line that is not clipped counts as drawn in the corner
+                ends = np.full(beyond.sum(), side)
+                axes.plot(ends, rows[beyond], arrow, color=color, markersize=6, clip_on=False, ls="none")
     own = [(row, stats.in_deltas(claim, stats.paper_effect(claim))) for row, (_, claim, _) in enumerate(entries)]
     own = np.array([pair for pair in own if pair[1] is not None], float).reshape(-1, 2)
     hollow = dict(marker="v", markerfacecolor="white", markeredgecolor="black", linestyle="none")
@@ -438,7 +438,7 @@ def forest(entries: list[tuple]) -> bytes:
     handles.append(Line2D([], [], **hollow, label="the paper's"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None}, bbox_inches="tight")  # no blank end of a tall one
+    figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
 
 
