@@ -131,7 +131,8 @@ def mirror(tmp_path, monkeypatch):
         ]
         entry = data.catalog()[name]
         entry = {**entry, **({"files": parts} if "files" in entry else parts[0])}
-        monkeypatch.setattr(data, "catalog", lambda: {name: entry})
+        known = {**data.catalog(), name: entry}
+        monkeypatch.setattr(data, "catalog", lambda: known)
         monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
         monkeypatch.setattr(data, "loaded", {})
         data._read.cache_clear()

@@ -112,7 +112,7 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
 
 def claim_place(slug: str, claim: str) -> str:
     """Where on a notebook's page a claim is computed: the anchor of its cell (`site.anchor_claims`), else the table."""
-    named = f'"{claim}"' in source(slug).read_text(encoding="utf-8")
+    named = re.search(rf"\b{claim}\b", source(slug).read_text(encoding="utf-8"))
     return f"claim-{claim.replace('_', '-')}" if named else "paper-against-measured"
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def anchor_claims(book: nbformat.NotebookNode, info: dict) -> None:
     cells = []
     for cell in book.cells:
         if cell.cell_type == "code":
-            here = [claim for claim in wanted if f'"{claim}"' in cell.source]
+            here = [claim for claim in wanted if re.search(rf"\b{claim}\b", cell.source)]
             if here:
                 wanted = [claim for claim in wanted if claim not in here]
                 spans = "".join(f'<span id="claim-{claim.replace("_", "-")}"></span>' for claim in here)
