@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Estimator, pruning rules and re-scoring are the paper's; crowd ratings of short texts with a whole panel as judge stand for its test sets, and a made-up labeller for the mistakes behind its rankings.
 #
-# **The published run**: not stated; people checked the flagged labels of ten test sets, and 34 pretrained ImageNet networks were scored again. **This notebook**: at `small` about 80 s of one core. At `full` the same embedded sets in two large folds with wider nets, and the labels, probabilities and votes that the authors released for CIFAR-10 and 20 newsgroups (2 MB), about 200 s of one core in one trial run; images, texts and the 34 ImageNet networks are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/confident_learning.ipynb).
+# **The published run**: not stated; people checked the flagged labels of ten test sets, and 34 pretrained ImageNet networks were scored again. **This notebook**: at `small` about 80 s of one core. At `full` the same embedded sets in two large folds with wider nets, and the labels, probabilities and votes that the authors released for CIFAR-10 and 20 newsgroups (2 MB), about 200 s of one core; images, texts and the 34 ImageNet networks are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/confident_learning.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

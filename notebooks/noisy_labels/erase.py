@@ -16,9 +16,9 @@
 #
 # **In one line.** Node labels are corrected by votes of neighbours and of class prototypes, and a coding-rate loss sets the classes at right angles; against cross entropy, label propagation and both combined.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: method. Votes, loss, probe and noise are the paper's; graphs are other and smaller, the encoder is convolutional, and its tables could not be read.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Votes, loss, probe and noise are the paper's; graphs are other and smaller below the scale `full`, the encoder is convolutional, and its tables could not be read.
 #
-# **The published run**: 400 epochs of graph attention networks on five citation graphs, 10 runs each; hardware and time not stated in what could be read. **This notebook**: at `small` about two minutes of one core. At `full` a block model of 3,000 nodes and the Debian graph with the authors' width and 400 epochs, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
+# **The published run**: 400 epochs of graph attention networks on five citation graphs, 10 runs each; hardware and time not stated in what could be read. **This notebook**: at `small` about two minutes of one core. At `full` the paper's graphs Cora and CiteSeer with the authors' width and 400 epochs, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

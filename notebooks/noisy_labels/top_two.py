@@ -16,9 +16,9 @@
 #
 # **In one line.** Crowd answers name two candidates per task and how easily they are confused; a spectral step and a likelihood step recover all three without any true label.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: method. Model, both stages and the synthetic crowds are the paper's; the real crowd is another one, and networks are trained on clothes and on sentence vectors instead of CIFAR-10H.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Model, both stages and the synthetic crowds are the paper's; the real crowd is another one below the scale `full`, and networks are trained on clothes and on sentence vectors instead of CIFAR-10H.
 #
-# **The published run**: not stated. **This notebook**: at `small` about 75 s of one core. At `full` the same data with 30 repetitions and larger crowds: about 15 minutes of one core by our estimate, never run; the paper's own crowd files are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
+# **The published run**: not stated. **This notebook**: at `small` about 75 s of one core. At `full` 30 repetitions, more sampling rates, and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
