@@ -44,8 +44,8 @@ sync: $(BIN)/.ready ## make the .ipynb files from the .py files
 notebook: $(BIN)/.ready ## a new paper from the template: PART=noisy_labels SLUG=my_paper
 	@$(BIN)/python -m book.tools.new --part "$(PART)" --slug "$(SLUG)"
 
-records: $(BIN)/.ready ## run at small, show what changed, accept the records
-	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)"
+records: $(BIN)/.ready ## run at small (SCALE=full: the papers named), show what changed, accept the records
+	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)" --scale "$(SCALE)"
 
 drift: $(BIN)/.ready ## compare the runs at small with the accepted records
 	@$(BIN)/python -m book.tools.drift

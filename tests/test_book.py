@@ -233,6 +233,20 @@ def test_records_are_accepted_with_what_changed(checkout):
     run.write_text(json.dumps(slow))
     drift = python(checkout, "-m", "book.tools.drift")
     assert drift.returncode == 0 and "toy: took 1.60 times as long as the accepted run" in drift.stdout
+
+
+@pytest.mark.slow
+def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(checkout):
+    for words, says in ((["full"], "the papers that you name"), (["smoke", "--papers", "toy"], "Accept at small")):
+        done = python(checkout, "-m", "book.tools.records", "--scale", *words)
+        assert done.returncode == 1 and says in done.stderr
+    done = python(checkout, "-m", "book.tools.records", "--scale", "full", "--papers", "toy", check=True)
+    assert "toy: first record" in done.stdout and not list((checkout / "results/small").glob("*.json"))
+    assert json.loads((checkout / "results/full/toy.json").read_text())["results"]["scale"] == "full"
+    marks = ["-c", "from book.tools import pages; print(pages.stale_marks(pages.accepted('full')))"]
+    assert python(checkout, *marks, check=True).stdout.strip() == "{}"
+    edit(checkout / TOY, "lr=0.05", "lr=0.01")
+    assert "stale: the source has changed" in python(checkout, *marks, check=True).stdout
     # a run that turns a verdict is drift; nothing is published then
     edit(checkout / TOY, "lr=0.01", "lr=1e-9")
     python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)

@@ -170,6 +170,7 @@ def test_what_is_derived_from_the_records_is_fresh():
 def test_no_record_is_left_of_a_paper_that_is_gone():
     assert {path.stem for path in (ROOT / "results/small").glob("*.json")} == set(PAPERS)
     for path in (ROOT / "results").rglob("*.json"):
+        assert path.stem in PAPERS and read_record(path)["results"]["scale"] == path.parent.name
         assert json.loads(path.read_text(encoding="utf-8"))["slug"] == path.stem
 
 

@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 
 from book.tools import ROOT, plan
 from book.tools.notebooks import papers, repository
+from book.tools.pages import accepted
 from shared.data import catalog
 from shared.paper import describe
 
@@ -96,6 +97,25 @@ def test_a_notebook_page(html, pages, slug):
     assert numbers and all(re.fullmatch(r"Fig\. [\d.]+ ?", number) for number in numbers)
     assert soup.select("a[href*='bibliography.html#']"), "no citation that opens"
     assert all(claim["sentence"] in soup.get_text() for claim in info["claims"])
+
+
+def test_runs_at_full_are_shown_apart(pages):
+    """Their claims stand on the results page, and the paper's own page says when they were run."""
+    found, whole = accepted("full"), pages["book/results"].get_text()
+    assert found
+    for slug, part in PAPERS.items():
+        line = pages[f"notebooks/{part}/{slug}"].find(class_="book-run").get_text()
+        if slug not in found:
+            assert "full: no accepted run" in line
+            continue
+        assert f"full: run on {found[slug]['provenance']['date'][:10]}" in line
+        anchor = pages["book/results"].find(id=f"full-{slug.replace('_', '-')}")
+        table = anchor.find_next("table").get_text()
+        claims = describe(slug)["claims"]
+        tested = [c for c in claims if "full" not in c.get("untestable", {})]
+        assert tested and all((" ".join(c["sentence"].split()) in " ".join(table.split())) for c in tested)
+        assert table.count("\n") and not any(c["sentence"] in table for c in claims if c not in tested)
+    assert "As a file: records_full.json" in whole
 
 
 def test_every_picture_has_alt_text(pages):

@@ -86,11 +86,11 @@ def csv_text(records: dict[str, dict]) -> str:
     return out.getvalue()
 
 
-def accepted() -> dict[str, dict]:
-    """The accepted records at `small`, in the order of the book; papers without one are left out."""
+def accepted(scale: str = "small") -> dict[str, dict]:
+    """The accepted records at a scale, in the order of the book; papers without one are left out."""
     found = {}
     for slug in papers():
-        path = ROOT / "results" / "small" / f"{slug}.json"
+        path = ROOT / "results" / scale / f"{slug}.json"
         if path.exists():
             found[slug] = read_record(path)
     return found
@@ -150,6 +150,7 @@ class Context:
         self.infos = {slug: describe(slug) for slug in slugs}
         self.records = {slug: read_record(planning.outputs(scale, slug)[1]) for slug in slugs}
         self.outcomes = {slug: verdicts(self.infos[slug], self.records[slug]) for slug in slugs}
+        self.full = {slug: record for slug, record in accepted("full").items() if slug in self.infos}
         self.made: dict[str, bytes] = {}
 
     def fill(self, text: str, page: str) -> str:
@@ -168,8 +169,9 @@ class Context:
         info, record = self.infos[slug], self.records[slug]
         p, results = record["provenance"], record["results"]
         url, _ = repository()
-        full = ROOT / "results" / "full" / f"{slug}.json"
-        full_text = "`full`: accepted record in the repository" if full.exists() else "`full`: no accepted run"
+        full_text = "`full`: no accepted run"
+        if slug in self.full:
+            full_text = f"`full`: [run on {self.full[slug]['provenance']['date'][:10]}](../../book/results.md#full-{slug.replace('_', '-')})"
         threads = ", one thread" if p["device"] == "cpu" and results["scale"] != "full" else ""
         changed = " with changes not yet committed" if p["dirty"] else ""
         issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
@@ -366,6 +368,27 @@ class Context:
             + "\nAll of it as files: {download}`verdicts.csv`, {download}`records.json`."
         )
 
+    def made_full(self, page: str) -> str:
+        """What the accepted runs at `full` say, paper by paper: the claims that this scale can test."""
+        if not self.full:
+            return "No run at `full` has been accepted yet."
+        marks, parts = stale_marks(self.full), []
+        self.made["book/records_full.json"] = (json.dumps(self.full, indent=1) + "\n").encode()
+        for slug, record in self.full.items():
+            info, p, results = self.infos[slug], record["provenance"], record["results"]
+            parts.append(
+                f'<span id="full-{slug.replace("_", "-")}"></span>[{info["title"]}](../notebooks/{info["part"]}/{slug}.ipynb): '
+                f"{len(results['seeds'])} seeds, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
+                f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
+            )
+            found = verdicts(info, record)
+            shown = [
+                (c, found[c["id"]]) for c in info["claims"] if not found[c["id"]].verdict.startswith("not testable")
+            ]
+            rows = [f"| {c['sentence']} | {effect_text(c, o)} | {verdict_text(c, o)} |" for c, o in shown]
+            parts.append("\n".join(["| claim | measured effect | verdict |", "| --- | --- | --- |", *rows]))
+        return "\n\n".join(parts) + "\n\nAs a file: {download}`records_full.json`."
+
     def made_forest(self, page: str) -> str:
         """One plot for each part: fifty papers in one would be a picture of many metres."""
         figures = []
@@ -443,13 +466,15 @@ def forest(entries: list[tuple]) -> bytes:
 
 
 def stale_marks(records: dict[str, dict]) -> dict[str, str]:
-    """A mark for every accepted record whose source has changed since."""
+    """A mark for every accepted record, of whatever scale, whose source has changed since."""
     from book.tools.keys import result_hash
 
     marks = {}
     for slug, record in records.items():
         try:
-            fresh = record["provenance"]["result_hash"] == result_hash(slug, "small", record["results"]["seeds"])
+            fresh = record["provenance"]["result_hash"] == result_hash(
+                slug, record["results"]["scale"], record["results"]["seeds"]
+            )
         except (RecordError, ValueError, OSError):
             fresh = False
         if not fresh:

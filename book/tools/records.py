@@ -1,6 +1,7 @@
 """`make records`: run at `small`, show what changed against the accepted records, accept.
 
 Accepting writes `results/small/<slug>.json`, `results/small/verdicts.csv`, the README's table and its picture.
+With SCALE=full, `results/full/<slug>.json` of the papers that are named.
 """
 
 from __future__ import annotations
@@ -85,14 +86,16 @@ def picture(slugs: list[str]) -> None:
     sheet.quantize(128).save(ROOT / "book" / "_static" / "figures.png", optimize=True)
 
 
-def accept(names: str = "") -> None:
-    """Accept the runs at `small` of today's source."""
+def accept(names: str = "", scale: str = "small") -> None:
+    """Accept the runs of today's source."""
     for slug in select(names):
-        planning.write_key("small", slug)
-        if not planning.is_fresh("small", slug):
-            raise BookError(f"{slug} has no run of today's source at small: run `make book PAPERS={slug}` first.")
-        new = read_record(planning.outputs("small", slug)[1])
-        path = ACCEPTED / f"{slug}.json"
+        planning.write_key(scale, slug)
+        if not planning.is_fresh(scale, slug):
+            raise BookError(
+                f"{slug} has no run of today's source at {scale}: run `make book SCALE={scale} PAPERS={slug}` first."
+            )
+        new = read_record(planning.outputs(scale, slug)[1])
+        path = ACCEPTED.with_name(scale) / f"{slug}.json"
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         changes = compare(slug, old, new)
         print(f"{slug}: " + "\n  ".join(changes))
@@ -102,14 +105,17 @@ def accept(names: str = "") -> None:
             and old["provenance"]["result_hash"] == new["provenance"]["result_hash"]
         ):
             continue  # nothing new: the accepted record keeps its date
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, new)
-    refresh()
-    picture(list(papers()))
+    if scale == "small":
+        refresh()
+        picture(list(papers()))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--papers", default="")
+    parser.add_argument("--scale", default="small")
     parser.add_argument("--refresh", action="store_true", help="only write what is derived from the accepted records")
     args = parser.parse_args()
     try:
@@ -118,9 +124,12 @@ def main() -> int:
             return 0
         from book.tools.book import make
 
-        code = make(args.papers, "small", site=False)
+        scale = args.scale or "small"
+        if scale == "smoke" or (scale == "full" and not args.papers):
+            raise BookError("Accept at small, or at full the papers that you name: make records SCALE=full PAPERS=elr.")
+        code = make(args.papers, scale, site=False)
         if code == 0:
-            accept(args.papers)
+            accept(args.papers, scale)
         return code
     except (BookError, RecordError, DataError, OSError, ValueError) as error:
         print(f"make records: {error}", file=sys.stderr)
