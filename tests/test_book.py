@@ -233,6 +233,19 @@ def test_records_are_accepted_with_what_changed(checkout):
     run.write_text(json.dumps(slow))
     drift = python(checkout, "-m", "book.tools.drift")
     assert drift.returncode == 0 and "toy: took 1.60 times as long as the accepted run" in drift.stdout
+    # a run that turns a verdict is drift; nothing is published then
+    edit(checkout / TOY, "lr=0.01", "lr=1e-9")
+    python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert drift.returncode == 1 and "toy: noise_hurts: holds ->" in drift.stdout and "1 papers changed" in drift.stdout
+    # and so is a run that is not there
+    run.unlink()
+    drift = python(checkout, "-m", "book.tools.drift")
+    assert drift.returncode == 1 and "toy: there is no run at small: say make book PAPERS=toy" in drift.stdout
+    # an accepted record that is older than its source is marked
+    edit(checkout / TOY, "lr=1e-9", "lr=0.02")
+    python(checkout, "-m", "book.tools.records", "--refresh", check=True)
+    assert "stale" in readme.read_text()
 
 
 @pytest.mark.slow
@@ -247,16 +260,3 @@ def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(
     assert python(checkout, *marks, check=True).stdout.strip() == "{}"
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
     assert "stale: the source has changed" in python(checkout, *marks, check=True).stdout
-    # a run that turns a verdict is drift; nothing is published then
-    edit(checkout / TOY, "lr=0.01", "lr=1e-9")
-    python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)
-    drift = python(checkout, "-m", "book.tools.drift")
-    assert drift.returncode == 1 and "toy: noise_hurts: holds ->" in drift.stdout and "1 papers changed" in drift.stdout
-    # and so is a run that is not there
-    run.unlink()
-    drift = python(checkout, "-m", "book.tools.drift")
-    assert drift.returncode == 1 and "toy: there is no run at small: say make book PAPERS=toy" in drift.stdout
-    # an accepted record that is older than its source is marked
-    edit(checkout / TOY, "lr=1e-9", "lr=0.02")
-    python(checkout, "-m", "book.tools.records", "--refresh", check=True)
-    assert "stale" in readme.read_text()
