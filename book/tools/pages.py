@@ -171,7 +171,7 @@ class Context:
         url, _ = repository()
         full_text = "`full`: no accepted run"
         if slug in self.full:
-            full_text = f"`full`: [run on {self.full[slug]['provenance']['date'][:10]}](../../book/results.md#full-{slug.replace('_', '-')})"
+            full_text = f"`full`: [run on {self.full[slug]['provenance']['date'][:10]}](full-{slug.replace('_', '-')})"
         threads = ", one thread" if p["device"] == "cpu" and results["scale"] != "full" else ""
         changed = " with changes not yet committed" if p["dirty"] else ""
         issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
@@ -377,7 +377,7 @@ class Context:
         for slug, record in self.full.items():
             info, p, results = self.infos[slug], record["provenance"], record["results"]
             parts.append(
-                f'<span id="full-{slug.replace("_", "-")}"></span>[{info["title"]}](../notebooks/{info["part"]}/{slug}.ipynb): '
+                f"(full-{slug.replace('_', '-')})=\n[{info['title']}](../notebooks/{info['part']}/{slug}.ipynb): "
                 f"{len(results['seeds'])} seeds, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
                 f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
             )
