@@ -689,7 +689,7 @@ paper.say(
 # Three crowds of paid workers that the authors published with their program: *color*, which they collected themselves and built so that
 # the most confusing answer of each task is known; *dog* and *web*, where only the truth is. They are downloaded at the scale `full`
 # only. (A fourth, *trec*, has two choices, and a pair of two is no answer.) Nothing is drawn here but the answers that are kept: each seed leaves out one in ten. So all seeds share the answers, and the
-# intervals are widened by the spread over tasks.
+# intervals are widened by the spread over tasks. What an accepted run found stands at the foot of the book's results page.
 
 # %%
 AUTHORS = ("color", "dog", "web") if paper.scale == "full" else ()
