@@ -84,7 +84,7 @@ def runs(folder: Path, scale: str, repeats: int) -> None:
                     if cell["cell_type"] == "code"
                 ]
                 took = [cell["metadata"]["papermill"]["duration"] or 0 for cell in cells]
-                first = next(i for i, cell in enumerate(cells) if "import torch" in "".join(cell["source"]))
+                first = next(i for i, cell in enumerate(cells) if "= Paper(" in "".join(cell["source"]))
                 start.append((wall - sum(took)) / wall)
                 loading.append(sum(took[: first + 1]) / wall)
                 body.append(sum(took[first + 1 :]) / wall)

@@ -87,6 +87,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # ones but those that the two votes have arrived at.
 
 # %% tags=["hide-input"]
+import itertools
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -900,14 +901,11 @@ def judge(names, ids):
     """All claims on the graphs `names`, judged at the worst arm."""
 
     def arms(value, kinds=KINDS, rates=(None,)):
-        return {
-            (f"{n}, " if names[1:] else "") + (k if r is None else f"{k} {r:g}"): value(
-                n, k, r
-            )
-            for n in names
-            for k in kinds
-            for r in rates
-        }
+        found = {}
+        for n, k, r in itertools.product(names, kinds, rates):
+            arm = k if r is None else f"{k} {r:g}"
+            found[f"{n}, {arm}" if len(names) > 1 else arm] = value(n, k, r)
+        return found
 
     def compare(claim, ours, baseline):
         """Seeds share the test nodes, except in the block model."""
