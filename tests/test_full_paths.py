@@ -48,7 +48,7 @@ CUTS = {  # what `full` has in another form than `smoke`, and what would take lo
                        "forget_shares": (1.0,), "other_noise": ()},
     "rcal": {**IMAGES, "n_pool": 400, "n_test": 40, "n_max": 8, "n_max_val": 3, "imbalances": (4,), "batch": 40,
              "features": 64, "decays": (1e-4,), "taus": (1.0,), "alphas": (1.0,), "betas": (1.0,)},
-    "simclr_v2": {**IMAGES, "n_pool": 40, "n_test": 20, "labels": (20, 20, 40), "width_small": 8, "width_big": 16},
+    "simclr_v2": {**IMAGES, "width_small": 8, "width_big": 16},
     "confident_learning": {},
     "erase": {},
     "top_two": {},
@@ -104,7 +104,7 @@ def at_full(slug, catalog, out):
     env = {**os.environ, "BOOK_SCALE": "full", "BOOK_OUT": str(out), "MPLBACKEND": "agg"}
     return subprocess.run(
         [sys.executable, "-c", DRIVER], input=json.dumps(given), env={**env, "BOOK_SEEDS": "2"}, cwd=out,
-        capture_output=True, text=True,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
 
