@@ -303,7 +303,8 @@ class Paper:
             claim_id: id in the yml.
             ours, baseline: per-seed values, paired: (seeds,); (seeds, k) for trends over `x` (k,); (seeds, 2)
                 for interactions (first and second condition). A dict by arm where the claim is for every arm.
-            ours_items, baseline_items: (seeds, items) scores where seeds share the test items.
+            ours_items, baseline_items: (seeds, items) scores where seeds share the test items; where `ours` or
+                `baseline` is left out, its values are their means.
             successes, trials: counts per seed for proportions.
             passed: one boolean per seed for exact claims.
 
@@ -320,6 +321,10 @@ class Paper:
             raise RecordError(f"Claim {claim_id!r} is recorded twice.")
         given = {"ours": ours, "baseline": baseline, "ours_items": ours_items, "baseline_items": baseline_items,
                  "x": x, "successes": successes, "trials": trials, "passed": passed}  # fmt: skip
+        for side in ("ours", "baseline"):
+            items = given[f"{side}_items"]
+            if given[side] is None and items is not None:
+                given[side] = {arm: _means(v) for arm, v in items.items()} if isinstance(items, dict) else _means(items)
         given = {name: value for name, value in given.items() if value is not None}
         dicts = {name: value for name, value in given.items() if isinstance(value, dict)}
         if not dicts:
@@ -454,6 +459,15 @@ class Paper:
 
 
 _PAIR = ({"ours", "baseline"}, {"ours_items", "baseline_items"})
+
+
+def _means(items):
+    """(seeds, items) -> (seeds,)."""
+    import numpy as np
+
+    return np.asarray(items).mean(axis=-1)
+
+
 _NEEDS = {  # kind: (needed, allowed beside)
     "difference": _PAIR,
     "equivalence": _PAIR,

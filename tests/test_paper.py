@@ -130,6 +130,29 @@ def test_wrong_values_of_a_claim_are_refused(folder, claim_id, values, says):
         Paper("toy").claim(claim_id, **values)
 
 
+def test_values_follow_from_items_where_none_are_given(folder):
+    """So that nobody has to take the means of what is given anyway, for one arm or for many."""
+    rng = np.random.default_rng(0)
+    ours, base = rng.random((2, 3, 20))
+    arms = {"a": ours, "b": base}, {"a": base, "b": ours}
+    given = dict(ours=ours.mean(1), baseline=base.mean(1), ours_items=ours, baseline_items=base)
+    many = [{k: v.mean(1) for k, v in side.items()} for side in arms]
+    for short, whole in (
+        (dict(ours_items=ours, baseline_items=base), given),
+        (dict(ours_items=ours, baseline=base.mean(1)), {k: v for k, v in given.items() if k != "baseline_items"}),
+        (
+            dict(ours_items=arms[0], baseline_items=arms[1]),
+            dict(ours=many[0], baseline=many[1], ours_items=arms[0], baseline_items=arms[1]),
+        ),
+    ):
+        left, right = Paper("toy"), Paper("toy")
+        left.claim("better", **short)
+        right.claim("better", **whole)
+        assert left._values == right._values and left._values["better"]
+    with pytest.raises(RecordError, match="give baseline, ours"):
+        Paper("toy").claim("better", ours_items=ours)
+
+
 def test_a_claim_is_recorded_once(folder):
     run = Paper("toy")
     run.claim("same", passed=[True] * 3)

@@ -382,9 +382,7 @@ class Context:
                 f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
-            shown = [
-                (c, found[c["id"]]) for c in info["claims"] if not found[c["id"]].verdict.startswith("not testable")
-            ]
+            shown = [(c, found[c["id"]]) for c in info["claims"] if found[c["id"]].verdict != stats.NOT_TESTABLE]
             rows = [f"| {c['sentence']} | {effect_text(c, o)} | {verdict_text(c, o)} |" for c, o in shown]
             parts.append("\n".join(["| claim | measured effect | verdict |", "| --- | --- | --- |", *rows]))
         return "\n\n".join(parts) + "\n\nAs a file: {download}`records_full.json`."
@@ -471,10 +469,9 @@ def stale_marks(records: dict[str, dict]) -> dict[str, str]:
 
     marks = {}
     for slug, record in records.items():
+        results = record["results"]
         try:
-            fresh = record["provenance"]["result_hash"] == result_hash(
-                slug, record["results"]["scale"], record["results"]["seeds"]
-            )
+            fresh = record["provenance"]["result_hash"] == result_hash(slug, results["scale"], results["seeds"])
         except (RecordError, ValueError, OSError):
             fresh = False
         if not fresh:

@@ -719,9 +719,7 @@ for name in AUTHORS:
 def against(claim, what, names, rival):
     """A claim on TopTwo2 and a rival over the authors' crowds `names`."""
     ours, base = ({n: misses[n, what, a] for n in names} for a in ("TopTwo2", rival))
-    means = [{n: v.mean(1) for n, v in side.items()} for side in (ours, base)]
-    items = {"ours_items": ours, "baseline_items": base}
-    paper.claim(claim, ours=means[0], baseline=means[1], **items)
+    paper.claim(claim, ours_items=ours, baseline_items=base)
 
 
 rows = []
