@@ -646,7 +646,7 @@ paper.claim("real_pair", ours=agreement["TopTwo2"], baseline=agreement["majority
 # half of them need not be the tallest. (The texts are not part of this book's data; the identifiers name them in the published
 # collection.)
 
-# %% mystnb={"figure": {"caption": "Answers of all raters, crowd and jury together, to three sentences of film reviews. Dark bars: the truth and the most confusing answer that TopTwo2 names from the crowd's half. Titles give the identifier in the collection and the estimated q.", "name": "fig-top_two-examples"}, "image": {"alt": "Three bar charts of answer shares over five sentiment choices: one with a single peak, one with two nearly equal neighbouring peaks, one with peaks on both sides of neutral."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Answers of all raters, crowd and jury together, to three sentences of film reviews. Blue and orange: the truth and the most confusing answer that TopTwo2 names from the crowd's half. Titles give the identifier in the collection and the estimated q.", "name": "fig-top_two-examples"}, "image": {"alt": "Three bar charts of answer shares over five sentiment choices: one with a single peak, one with two nearly equal neighbouring peaks, one with peaks on both sides of neutral."}} tags=["hide-input"]
 part = real[0]["train"]
 g, h = part.pairs["TopTwo2"]
 opposite = (np.minimum(g, h) < 2) & (np.maximum(g, h) > 2)
