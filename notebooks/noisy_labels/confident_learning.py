@@ -93,15 +93,13 @@ from shared import plots, train
 from shared.data import folds, load
 from shared.paper import Paper
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import nn
 
 paper = Paper("confident_learning", scale=scale, seeds=seeds)
-warnings.simplefilter("ignore", ConvergenceWarning)  # 100 steps: not all converge
-warnings.filterwarnings("ignore", "self.within_class_std_dev_")  # constant pixels
+warnings.filterwarnings("ignore", "", UserWarning, "sklearn")  # 100 steps, flat pixels
 plots.style()
 BLUE, RED, GREEN, PINK = plots.COLORS[:4]
 
