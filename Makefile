@@ -36,7 +36,7 @@ test: $(BIN)/.ready ## lint, then every test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --nbmake --nbmake-timeout=300 $(TESTS)
 
 test-cluster: $(BIN)/.ready ## run the book through a Slurm of one node on this machine (needs root, slurm-wlm, munge)
-	@bash tests/cluster/slurm.sh $(BIN)/python
+	@$(BIN)/python -m pytest tests/cluster/slurm.py
 
 sync: $(BIN)/.ready ## make the .ipynb files from the .py files
 	@$(BIN)/python -m book.tools.sync
@@ -45,10 +45,10 @@ notebook: $(BIN)/.ready ## a new paper from the template: PART=noisy_labels SLUG
 	@$(BIN)/python -m book.tools.new --part "$(PART)" --slug "$(SLUG)"
 
 records: $(BIN)/.ready ## run at small (SCALE=full: the papers named), show what changed, accept the records
-	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)" --scale "$(SCALE)"
+	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)"
 
-drift: $(BIN)/.ready ## compare the runs at small with the accepted records
-	@$(BIN)/python -m book.tools.drift
+drift: $(BIN)/.ready ## run at small again, aside, and compare with the accepted records
+	@BOOK_BUILD="$(CURDIR)/_build/drift" $(BIN)/python -m book.tools.drift --again --papers "$(PAPERS)" $(if $(CORES),--cores $(CORES))
 
 bench: $(BIN)/.ready ## speed of the machinery, as ratios: WHAT="imports runs noop overhead train site"
 	@$(BIN)/python -m book.tools.bench --scale "$(SCALE)" --what "$(WHAT)" $(if $(REPEATS),--repeats $(REPEATS))

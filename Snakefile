@@ -9,6 +9,10 @@ sys.path.insert(0, str(ROOT))
 
 from book.tools import plan
 from book.tools.notebooks import select, source
+from book.tools.run_one import orphaned
+
+if orphaned():  # a job that waited in the queue of a cluster longer than its `make book` lived must not touch a file
+    sys.exit("Nobody waits for this run any more.")
 
 SCALE = config.get("scale", "small")
 RUNS = str(config.get("papers", "")).replace(",", " ").split() or select("")  # a paper, or paper and seeds: elr+0-4

@@ -8,31 +8,36 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import uuid
 
 from book.tools import BUILD, ROOT, BookError, merge
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
 from book.tools.pages import tally
 from book.tools.plan import folder
-from book.tools.run_one import kill
+from book.tools.run_one import TURN, kill
 from shared import data
-from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts
+from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts, write_whole
 from shared.scales import resolve_scale, resolve_seeds
 
 
 @contextlib.contextmanager
 def only_one():
-    """Hold the book's lock; a second `make book` says so and leaves. A killed one gives the lock back by dying."""
-    BUILD.mkdir(exist_ok=True)
+    """Hold the book's lock; a second `make book` says so and leaves. Gives the lock's file number.
+
+    A killed one gives the lock back by dying, once the scheduler, which holds it too, has died as well.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BookError("Another `make book` is at work in this checkout: wait for it to end.") from None
-        yield
+        yield file.fileno()
 
 
 def profiles() -> list[str]:
@@ -40,10 +45,12 @@ def profiles() -> list[str]:
     return sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
 
 
-def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -> list[dict]:
+def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) -> list[dict]:
     """Run the stale papers through Snakemake, showing progress; the failures (slug, cell, error, log)."""
     for slug in stale:
         (folder(scale, slug) / f"{slug}.failure.json").unlink(missing_ok=True)
+    turn = uuid.uuid4().hex
+    write_whole(TURN, turn)  # what a killed `make book` left at work on a cluster ends when it sees this
     for leftover in (BUILD / "work" / scale).glob("*"):
         shutil.rmtree(leftover, ignore_errors=True)
     log = BUILD / "runs" / scale / "snakemake.log"
@@ -57,13 +64,18 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -
     ]
     env = {
         **os.environ,
-        # A run ends where this process has ended; on another node nobody can see that, and Slurm ends it.
+        "BOOK_TURN": turn,
         **({"BOOK_DRIVER": str(os.getpid())} if profile == "local" else {}),
         "BOOK_BUILD": str(BUILD),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     with log.open("w") as out:
-        engine = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
+        # On a cluster in a group of its own: of two Ctrl-C, the terminal's and ours, the second would keep it from
+        # taking its jobs back.
+        group = {} if profile == "local" else {"process_group": 0}
+        engine = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT, pass_fds=[lock], **group
+        )
         try:
             watch(engine, scale, stale, cores)
         except KeyboardInterrupt:
@@ -72,7 +84,7 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -
                     engine
                 )  # asked politely it would wait for the runs; what they have not finished counts for nothing
             else:
-                engine.terminate()  # it takes its jobs back
+                engine.send_signal(signal.SIGINT)
             engine.wait()
             raise BookError(
                 "Interrupted: what was finished is kept, the next `make book` goes on from there."
@@ -80,9 +92,11 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str = "local") -
     failures = []
     for slug in stale:
         problem = folder(scale, slug) / f"{slug}.failure.json"
+        if planning.is_fresh(scale, slug):
+            continue
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
-        elif not planning.is_fresh(scale, slug):
+        else:
             why = "it never ran"
             if engine.returncode < 0:
                 why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
@@ -138,34 +152,51 @@ def summary(records: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def run(scale: str, runs: list[str], seeds, cores: int, profile: str, lock: int) -> bool:
+    """Run what is out of date; False, each failure named, where a notebook failed.
+
+    Args:
+        runs: papers, or groups of their seeds. seeds: of all runs, or a dict by run. lock: number of the lock's file.
+    """
+    data.verify()
+    for path in sync(list(papers())):
+        print(f"  synced {path.relative_to(ROOT)}")
+    stale = planning.plan(scale, runs, seeds)
+    failures = []
+    if stale:
+        things = "groups of seeds" if isinstance(seeds, dict) else "papers"
+        print(
+            f"{len(runs) - len(stale)} of {len(runs)} {things} are up to date at {scale}; running {', '.join(stale)}."
+        )
+        failures = schedule(scale, stale, cores, profile, lock)
+    if failures:
+        print("\nThese notebooks failed; the others are done and kept.", file=sys.stderr)
+    for failure in failures:
+        where = f"cell {failure['cell']}: " if failure["cell"] else ""
+        print(f"  {failure['slug']}: {where}{failure['error']}\n    log: {failure['log']}", file=sys.stderr)
+    return not failures
+
+
 def make(names: str = "", scale: str | None = None, seeds=None, cores: int | None = None, site: bool = True,
          profile: str = "local") -> int:  # fmt: skip
-    """Run and build; with `seeds` given, run them in groups and merge. Returns the exit code: 1 where a notebook failed."""
+    """Run and build. Returns the exit code: 1 where a notebook failed.
+
+    With `seeds` given they run in groups, and at `full` on a cluster one by one; then records are merged, and no site
+    is built.
+    """
     start = time.monotonic()
     scale, slugs, cores = resolve_scale(scale), select(names), cores or os.cpu_count() or 1
     if profile not in profiles():
         raise BookError(f"Unknown profile {profile!r}: choose from {', '.join(profiles())}.")
     if seeds is not None:
         os.environ.pop("BOOK_SEEDS", None)
-    with only_one():
-        data.verify()
-        for path in sync(list(papers())):
-            print(f"  synced {path.relative_to(ROOT)}")
-        groups = {slug: merge.run_names(slug, scale, seeds) for slug in slugs} if seeds is not None else {}
-        by_run = {run: part for runs in groups.values() for run, part in runs.items()}
-        stale = planning.plan(scale, list(by_run) or slugs, by_run or None)
-        failures = []
-        if stale:
-            print(
-                f"{len(by_run or slugs) - len(stale)} of {len(by_run or slugs)} {'groups of seeds' if by_run else 'papers'} "
-                f"are up to date at {scale}; running {', '.join(stale)}."
-            )
-            failures = schedule(scale, stale, cores, profile)
-        if failures:
-            print("\nThese notebooks failed; the others are done and kept. No site was built.", file=sys.stderr)
-            for failure in failures:
-                where = f"cell {failure['cell']}: " if failure["cell"] else ""
-                print(f"  {failure['slug']}: {where}{failure['error']}\n    log: {failure['log']}", file=sys.stderr)
+    with only_one() as lock:
+        apart = seeds is not None or merge.by_seed(scale, profile)
+        groups = {slug: merge.run_names(slug, scale, seeds) for slug in slugs} if apart else {}
+        by_run = {name: part for names in groups.values() for name, part in names.items()}
+        if not run(scale, list(by_run) or slugs, by_run or None, cores, profile, lock):
+            if site:
+                print("No site was built.", file=sys.stderr)
             return 1
         page = None
         if groups:

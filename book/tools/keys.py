@@ -121,6 +121,19 @@ def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
+def hashes(record: dict) -> list[tuple[list[int], str | None]]:
+    """Seeds and result_hash of the run that a record is of, or of each run that a merged record was made from."""
+    provenance = record["provenance"]
+    runs = provenance.get("groups") or [{"seeds": record["results"]["seeds"], **provenance}]
+    return [(run["seeds"], run["result_hash"]) for run in runs]
+
+
+def is_todays(record: dict) -> bool:
+    """Whether a record, merged or not, comes from today's source."""
+    slug, scale = record["slug"], record["results"]["scale"]
+    return all(found == result_hash(slug, scale, seeds) for seeds, found in hashes(record))
+
+
 def key(slug: str, scale: str, seeds=None) -> dict:
     """The key of a run: slug, scale, seeds and result_hash."""
     chosen = resolve_seeds(seeds, describe(slug)["seeds"][scale])

@@ -1,7 +1,7 @@
 """Many seeds of a paper, run in groups at once: how they are grouped, and one record from the groups' records.
 
-A merged record is looked at and judged like any other, but its `result_hash` is null: it is no run's record,
-so nothing takes it for an accepted one.
+A merged record is looked at and judged like any other, but its `result_hash` is null: it is no run's record, so no
+site is built from it. At `full` on a cluster, where every seed is a job, it is what `make records` accepts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from book.tools import BUILD
 from book.tools.notebooks import papers
 from shared.paper import RecordError, describe, results_digest, validate_record, write_json
+from shared.scales import resolve_seeds
 
 
 def groups(seeds: list[int], scale: str, default: int) -> list[list[int]]:
@@ -25,9 +26,15 @@ def groups(seeds: list[int], scale: str, default: int) -> list[list[int]]:
     return [seeds[a:b] for a, b in zip(cuts, cuts[1:])]
 
 
-def run_names(slug: str, scale: str, seeds: list[int]) -> dict[str, list[int]]:
-    """Name of each group's run, such as `elr+0-4`, and its seeds."""
-    parts = groups(seeds, scale, describe(slug)["seeds"][scale])
+def by_seed(scale: str, profile: str) -> bool:
+    """Whether every seed is a job without being asked: at `full` on a cluster."""
+    return scale == "full" and profile != "local"
+
+
+def run_names(slug: str, scale: str, seeds: list[int] | None = None) -> dict[str, list[int]]:
+    """Name of each group's run, such as `elr+0-4`, and its seeds; without `seeds`, those that the paper asks for."""
+    default = describe(slug)["seeds"][scale]
+    parts = groups(resolve_seeds(seeds, default), scale, default)
     return {f"{slug}+{part[0]}-{part[-1]}": part for part in parts}
 
 

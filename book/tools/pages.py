@@ -376,9 +376,10 @@ class Context:
         self.made["book/records_full.json"] = (json.dumps(self.full, indent=1) + "\n").encode()
         for slug, record in self.full.items():
             info, p, results = self.infos[slug], record["provenance"], record["results"]
+            jobs = f" in {len(p['groups'])} jobs" if "groups" in p else ""
             parts.append(
                 f"(full-{slug.replace('_', '-')})=\n[{info['title']}](../notebooks/{info['part']}/{slug}.ipynb): "
-                f"{len(results['seeds'])} seeds, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
+                f"{len(results['seeds'])} seeds{jobs}, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
                 f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
@@ -465,13 +466,12 @@ def forest(entries: list[tuple]) -> bytes:
 
 def stale_marks(records: dict[str, dict]) -> dict[str, str]:
     """A mark for every accepted record, of whatever scale, whose source has changed since."""
-    from book.tools.keys import result_hash
+    from book.tools.keys import is_todays
 
     marks = {}
     for slug, record in records.items():
-        results = record["results"]
         try:
-            fresh = record["provenance"]["result_hash"] == result_hash(slug, results["scale"], results["seeds"])
+            fresh = is_todays(record)
         except (RecordError, ValueError, OSError):
             fresh = False
         if not fresh:

@@ -1,7 +1,8 @@
 """`make records`: run at `small`, show what changed against the accepted records, accept.
 
 Accepting writes `results/small/<slug>.json`, `results/small/verdicts.csv`, the README's table and its picture.
-With SCALE=full, `results/full/<slug>.json` of the papers that are named.
+With SCALE=full, `results/full/<slug>.json` of the papers that are named; with PROFILE=slurm their seeds run as jobs of
+a cluster, and the merged record is accepted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import argparse
 import json
 import sys
 
-from book.tools import ROOT, BookError, pages
+from book.tools import ROOT, BookError, keys, pages
+from book.tools import merge as merging
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select
 from shared.data import DataError
@@ -24,10 +26,7 @@ def compare(slug: str, old: dict | None, new: dict) -> list[str]:
     if old is None:
         return ["first record"]
     if old["results"] == new["results"]:
-        return [
-            "same results"
-            + ("" if old["provenance"]["result_hash"] == new["provenance"]["result_hash"] else ", new hash")
-        ]
+        return ["same results" + ("" if keys.hashes(old) == keys.hashes(new) else ", new hash")]
     info = describe(slug)
     try:
         before = verdicts(info, old)
@@ -86,24 +85,31 @@ def picture(slugs: list[str]) -> None:
     sheet.quantize(128).save(ROOT / "book" / "_static" / "figures.png", optimize=True)
 
 
-def accept(names: str = "", scale: str = "small") -> None:
+def made(slug: str, scale: str, merged: bool) -> dict:
+    """The record of the run of today's source, or merged from the runs of its seeds. Raises BookError where there is none."""
+    if merged:
+        record = read_record(merging.merged_path(scale, slug))
+        fresh = keys.is_todays(record) and record["results"]["seeds"] == keys.key(slug, scale)["seeds"]
+    else:
+        planning.write_key(scale, slug)
+        fresh = planning.is_fresh(scale, slug)
+        record = read_record(planning.outputs(scale, slug)[1]) if fresh else {}
+    if not fresh:
+        raise BookError(
+            f"{slug} has no run of today's source at {scale}: run `make book SCALE={scale} PAPERS={slug}` first."
+        )
+    return record
+
+
+def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
     """Accept the runs of today's source."""
     for slug in select(names):
-        planning.write_key(scale, slug)
-        if not planning.is_fresh(scale, slug):
-            raise BookError(
-                f"{slug} has no run of today's source at {scale}: run `make book SCALE={scale} PAPERS={slug}` first."
-            )
-        new = read_record(planning.outputs(scale, slug)[1])
+        new = made(slug, scale, merged)
         path = ACCEPTED.with_name(scale) / f"{slug}.json"
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         changes = compare(slug, old, new)
         print(f"{slug}: " + "\n  ".join(changes))
-        if (
-            old
-            and old["results"] == new["results"]
-            and old["provenance"]["result_hash"] == new["provenance"]["result_hash"]
-        ):
+        if old and old["results"] == new["results"] and keys.hashes(old) == keys.hashes(new):
             continue  # nothing new: the accepted record keeps its date
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, new)
@@ -116,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--papers", default="")
     parser.add_argument("--scale", default="small")
+    parser.add_argument("--profile", default="", help="folder of profiles/: local or slurm")
     parser.add_argument("--refresh", action="store_true", help="only write what is derived from the accepted records")
     args = parser.parse_args()
     try:
@@ -124,12 +131,12 @@ def main() -> int:
             return 0
         from book.tools.book import make
 
-        scale = args.scale or "small"
+        scale, profile = args.scale or "small", args.profile or "local"
         if scale == "smoke" or (scale == "full" and not args.papers):
             raise BookError("Accept at small, or at full the papers that you name: make records SCALE=full PAPERS=elr.")
-        code = make(args.papers, scale, site=False)
+        code = make(args.papers, scale, site=False, profile=profile)
         if code == 0:
-            accept(args.papers, scale)
+            accept(args.papers, scale, merged=merging.by_seed(scale, profile))
         return code
     except (BookError, RecordError, DataError, OSError, ValueError) as error:
         print(f"make records: {error}", file=sys.stderr)

@@ -24,6 +24,7 @@ from book.tools.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LOOK = 0.5  # seconds between two looks at memory and clock
+TURN = BUILD / "turn"  # names the `make book` that was begun last
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
 
 
@@ -64,11 +65,26 @@ def _tell(work: Path, error: str, detail: str = "", cell: int | None = None) -> 
     return 1
 
 
+def orphaned() -> bool:
+    """Whether nobody waits for this run any more: the `make book` that asked for it was killed, or another has begun.
+
+    On the machine of that `make book` its process tells; from a node of a cluster only the file of turns can be seen.
+    """
+    import psutil
+
+    driver, turn = os.environ.get("BOOK_DRIVER"), os.environ.get("BOOK_TURN")
+    if driver and not psutil.pid_exists(int(driver)):
+        return True
+    try:
+        return bool(turn) and TURN.read_text(encoding="utf-8") != turn
+    except OSError:  # the build folder was removed
+        return True
+
+
 def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_mib: float) -> str | None:
     """Run a command in a session of its own; None when it ended well, else one sentence that says why not."""
     import psutil
 
-    driver = int(os.environ.get("BOOK_DRIVER", "0"))
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -80,9 +96,9 @@ def supervise(command: list[str], env: dict, log: Path, timeout: float, memory_m
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(LOOK)
                 break
-            if driver and not psutil.pid_exists(driver):  # `make book` was killed: the next one must find nobody here
-                kill(child)
-                sys.exit(1)
+            if orphaned():
+                problem = "nobody waits for it any more"
+                break
             used = 0
             try:
                 for process in [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]:
@@ -131,6 +147,9 @@ def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
     log = final / f"{name}.log"
     command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]
     problem = supervise(command, env, log, timeout, memory_mib)
+    if orphaned():  # the next `make book` must find nobody here, and no word of it
+        print(f"{name}: nobody waits for it any more", file=sys.stderr)
+        return 1
     failure = final / f"{name}.failure.json"
     failure.unlink(missing_ok=True)
     if problem is None and not (work / f"{slug}.json").exists():

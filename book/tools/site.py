@@ -23,6 +23,7 @@ from book.tools.notebooks import config, notebook, papers, source
 from book.tools.run_one import ANSI
 
 SOURCES = BUILD / "src"
+LINK = re.compile(r"\[([^\]]*)\]\([./]*notebooks/\w+/(\w+)\.ipynb(?:#[\w-]*)?\)")
 
 
 def merge(slug: str, scale: str) -> nbformat.NotebookNode:
@@ -60,6 +61,11 @@ def anchor_claims(book: nbformat.NotebookNode, info: dict) -> None:
                 cells.append(anchor)
         cells.append(cell)
     book.cells = cells
+
+
+def without_absent(text: str, slugs: list[str]) -> str:
+    """A page of a site that has these papers only: of a link to another paper its words stay."""
+    return LINK.sub(lambda link: link[0] if link[2] in slugs else link[1], text)
 
 
 def figures(book: nbformat.NotebookNode) -> list[dict]:
@@ -122,7 +128,8 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         if name.startswith("book/_static/"):
             files[name.removeprefix("book/")] = path.read_bytes()
         elif path.suffix == ".md":
-            files[name] = context.fill(path.read_text(encoding="utf-8"), name).encode()
+            page = context.fill(path.read_text(encoding="utf-8"), name)
+            files[name] = without_absent(page, slugs).encode()
         else:
             files[name] = path.read_bytes()
     files.update(context.made)
