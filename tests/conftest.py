@@ -32,6 +32,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: 0 if "slow" in item.keywords else 1 if item.path.suffix == ".ipynb" else 2)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Nbmake's runs have one seed, as the jobs of a cluster have at `full`."""
+    if item.path.suffix != ".ipynb":
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOOK_SEEDS", "1,")
+        return (yield)
+
+
 def python(checkout: Path, *words: str, env: dict | None = None, check: bool = False):
     """Run this environment's Python in a checkout, with the checkout's own packages."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")}

@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from shared.paper import results_digest
 from tests.conftest import python
 from tests.test_keys import TOY, TWO, edit
 
@@ -249,6 +250,70 @@ def test_records_are_accepted_with_what_changed(checkout):
 
 
 @pytest.mark.slow
+def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
+    (checkout / "README.md").write_text("<!-- table: begin -->\n<!-- table: end -->\n")
+    python(checkout, "-m", "book.tools.records", check=True)
+    here = {"BOOK_BUILD": str(checkout / "_build/drift")}
+    words = ["-m", "book.tools.drift", "--again"]
+
+    def dates():
+        found = (checkout / "_build/drift/runs/small").glob("*/toy*.json")
+        return {path.stem: json.loads(path.read_text())["provenance"]["date"] for path in found}
+
+    done = python(checkout, *words)
+    assert done.returncode == 1 and "Name a folder for these runs in $BOOK_BUILD" in done.stderr
+    first = python(checkout, *words, env=here, check=True)
+    assert first.stdout.count("same to the bit") == 2 and "No verdict changed" in first.stdout
+    once = dates()
+    again = python(checkout, *words, "--papers", "toy", env=here, check=True)
+    assert again.stdout.count("same to the bit") == 1 and set(dates()) == {"toy"}  # what had served went
+    assert dates()["toy"] > once["toy"]
+    # killed before the comparison: what was finished stays
+    (checkout / "_build/drift/compared").unlink()
+    second = dates()
+    assert ran(python(checkout, *words, env=here, check=True)) == {"toy_two"} and dates()["toy"] == second["toy"]
+
+    # a newer library gives other numbers from the same source
+    accepted = checkout / "results/small/toy.json"
+    record = json.loads(accepted.read_text())
+    values = record["results"]["claims"]["noise_hurts"]
+    values["ours"] = [v - 30 for v in values["ours"]]
+    record["provenance"] |= {"versions": {**record["provenance"]["versions"], "torch": "1.0"},
+                             "results_digest": results_digest(record["results"])}  # fmt: skip
+    accepted.write_text(json.dumps(record))
+    moved = python(checkout, *words, "--papers", "toy", env=here)
+    assert (
+        moved.returncode == 1 and "toy: noise_hurts:" in moved.stdout and "1 papers changed a verdict" in moved.stdout
+    )
+    assert "toy: torch was 1.0, is " in moved.stdout and "result_hash" not in moved.stdout
+
+    # a notebook that fails here is named, and the rest compared
+    edit(checkout / TWO, "accuracy = {", "raise RuntimeError('on purpose')\naccuracy = {")
+    broken = python(checkout, *words, "--papers", "toy_two", env=here)
+    assert broken.returncode == 1 and "RuntimeError: on purpose" in broken.stderr and "no run" in broken.stdout
+
+
+@pytest.mark.slow
+def test_a_killed_book_keeps_its_lock_until_its_scheduler_has_ended(checkout):
+    edit(checkout / TOY, "accuracy = {", "import time\ntime.sleep(60)\naccuracy = {")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(checkout)}
+    running = subprocess.Popen([sys.executable, *BOOK, "--no-site"], cwd=checkout, env=environment, start_new_session=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    limit = time.monotonic() + 60
+    while not (checkout / "_build/work/smoke/toy").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    engine = next(p for p in psutil.Process(running.pid).children() if "snakemake" in " ".join(p.cmdline()))
+    engine.suspend()  # so that it is there for certain
+    running.kill()
+    running.wait()
+    second = book(checkout, "--no-site")
+    assert second.returncode == 1 and "Another `make book` is at work" in second.stderr
+    engine.kill()
+    edit(checkout / TOY, "import time\ntime.sleep(60)\naccuracy = {", "accuracy = {")
+    assert book(checkout, "--no-site").returncode == 0
+
+
+@pytest.mark.slow
 def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(checkout):
     for words, says in ((["full"], "the papers that you name"), (["smoke", "--papers", "toy"], "Accept at small")):
         done = python(checkout, "-m", "book.tools.records", "--scale", *words)
@@ -258,5 +323,18 @@ def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(
     assert json.loads((checkout / "results/full/toy.json").read_text())["results"]["scale"] == "full"
     marks = ["-c", "from book.tools import pages; print(pages.stale_marks(pages.accepted('full')))"]
     assert python(checkout, *marks, check=True).stdout.strip() == "{}"
+
+    # where every seed was a job, the merged record is accepted
+    program = (
+        "from book.tools import book, records\n"
+        "book.make('toy', 'full', [0, 1, 2, 3, 4])\n"
+        "records.accept('toy', 'full', merged=True)"
+    )
+    done = python(checkout, "-c", program, check=True)
+    assert "5 seeds in 5 groups" in done.stdout and "toy: same results, new hash" in done.stdout
+    merged = json.loads((checkout / "results/full/toy.json").read_text())
+    assert len(merged["provenance"]["groups"]) == 5 and python(checkout, *marks, check=True).stdout.strip() == "{}"
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
     assert "stale: the source has changed" in python(checkout, *marks, check=True).stdout
+    done = python(checkout, "-c", "from book.tools import records; records.accept('toy', 'full', merged=True)")
+    assert "toy has no run of today's source at full" in done.stderr

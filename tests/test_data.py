@@ -3,12 +3,17 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import tarfile
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from book.tools import ROOT
 from shared import data
 from shared.data import DataError, disjoint_folds, folds, load, vader_texts
 
@@ -277,37 +282,79 @@ def test_no_network_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_an_interrupted_or_altered_download_leaves_nothing(tmp_path, monkeypatch):
-    """A server that sends other bytes than the catalogue promises; then the right ones, which are cached."""
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """The server of a small CIFAR-10: `sends` are its bytes, `promises` the length that it announces, `stalls` whether it then waits."""
     import http.server
     import threading
 
     content, *_ = small_cifar()
-    served = [content[: len(content) // 2]]
+    now = SimpleNamespace(content=content, sends=content, promises=None, stalls=False, cache=tmp_path / "cache")
+    over = threading.Event()
 
-    class Server(http.server.BaseHTTPRequestHandler):
+    class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
+            if now.promises:
+                self.send_header("Content-Length", str(now.promises))
             self.end_headers()
-            self.wfile.write(served[0])
+            self.wfile.write(now.sends)
+            if now.stalls:
+                over.wait(60)
 
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        entry = {**data.catalog()["cifar10"], "sha256": hashlib.sha256(content).hexdigest(),
-                 "url": f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"}  # fmt: skip
-        monkeypatch.setattr(data, "catalog", lambda: {"cifar10": entry})
-        monkeypatch.delenv("BOOK_DATA_MIRROR", raising=False)
-        monkeypatch.setenv("BOOK_DATA_CACHE", str(tmp_path))
-        with pytest.raises(DataError, match="wrong checksum: nothing was kept"):
-            load("cifar10", scale="full")
-        assert not [p for p in tmp_path.rglob("*") if p.is_file()]
-        served[0] = content
-        assert len(load("cifar10", scale="full").y_train) == 35
-    finally:
-        server.shutdown()
+    at = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=at.serve_forever, daemon=True).start()
+    now.entry = {**data.catalog()["cifar10"], "sha256": hashlib.sha256(content).hexdigest(),
+                 "url": f"http://127.0.0.1:{at.server_port}/cifar-10-binary.tar.gz"}  # fmt: skip
+    monkeypatch.setattr(data, "catalog", lambda: {"cifar10": now.entry})
+    monkeypatch.delenv("BOOK_DATA_MIRROR", raising=False)
+    monkeypatch.setenv("BOOK_DATA_CACHE", str(now.cache))
+    yield now
+    over.set()
+    at.shutdown()
     data._read.cache_clear()
     assert len(load("cifar10", scale="full").y_train) == 35  # from the cache, the server is gone
+    data._read.cache_clear()
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_altered_download_leaves_nothing(server):
+    """Other bytes than the catalogue promises; then the right ones, which are cached."""
+    server.sends = server.content[: len(server.content) // 2]
+    with pytest.raises(DataError, match="wrong checksum: nothing was kept"):
+        load("cifar10", scale="full")
+    assert not files(server.cache)
+    server.sends = server.content
+    assert len(load("cifar10", scale="full").y_train) == 35
+
+
+def test_a_download_that_breaks_off_leaves_nothing(server):
+    """The connection is closed in the middle of what was announced."""
+    server.sends, server.promises = server.content[: len(server.content) // 2], len(server.content)
+    with pytest.raises(DataError, match="cannot be reached .*put cifar-10-binary.tar.gz into a folder"):
+        load("cifar10", scale="full")
+    assert not files(server.cache)
+    server.sends = server.content
+    assert len(load("cifar10", scale="full").y_train) == 35
+
+
+def test_a_process_killed_in_a_download_leaves_nothing_that_counts(server):
+    server.sends, server.promises, server.stalls = server.content[:9000], len(server.content), True
+    program = "import json, sys; from shared import data; data.fetch(json.loads(sys.argv[1]))"
+    child = subprocess.Popen([sys.executable, "-c", program, json.dumps(server.entry)], cwd=ROOT)
+    limit = time.monotonic() + 60
+    while not any(path.stat().st_size for path in files(server.cache)) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert child.poll() is None, "it did not wait for the rest"
+    child.kill()
+    child.wait()
+    begun = files(server.cache)
+    assert begun and not (server.cache / "cifar-10-binary.tar.gz").exists()
+    server.sends, server.stalls = server.content, False
+    assert len(load("cifar10", scale="full").y_train) == 35

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from book.tools import merge
+from book.tools import keys, merge
 from shared import claims
 from shared.paper import RecordError, results_digest
 
@@ -91,6 +91,24 @@ def test_records_that_do_not_belong_together_are_refused(change, says):
     change(other)
     with pytest.raises(RecordError, match=says):
         merge.merge([record([0, 1]), other])
+
+
+def test_at_full_on_a_cluster_the_seeds_of_the_paper_are_jobs(monkeypatch):
+    assert merge.by_seed("full", "slurm")
+    assert not merge.by_seed("full", "local") and not merge.by_seed("small", "slurm")
+    monkeypatch.setattr(merge, "describe", lambda slug: {"seeds": {"full": 3}})
+    assert merge.run_names("toy", "full") == {"toy+0-0": [0], "toy+1-1": [1], "toy+2-2": [2]}
+    assert merge.run_names("toy", "full", [7, 4]) == {"toy+4-4": [4], "toy+7-7": [7]}
+
+
+def test_a_merged_record_is_of_todays_source_where_all_its_runs_are(monkeypatch):
+    merged = merge.merge([record([2, 4]), record([0, 1])])
+    assert keys.hashes(merged) == [([0, 1], "h0"), ([2, 4], "h2")]
+    assert keys.hashes(record([0, 1])) == [([0, 1], "h0")]
+    monkeypatch.setattr(keys, "result_hash", lambda slug, scale, seeds: f"h{seeds[0]}")
+    assert keys.is_todays(merged) and keys.is_todays(record([0, 1]))
+    monkeypatch.setattr(keys, "result_hash", lambda slug, scale, seeds: f"h{min(seeds[0], 1)}")
+    assert not keys.is_todays(merged) and keys.is_todays(record([0, 1]))
 
 
 def test_groups_are_no_smaller_than_the_papers_own_run():

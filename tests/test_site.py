@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from book.tools import ROOT, plan
+from book.tools import ROOT, plan, site
 from book.tools.notebooks import papers, repository
 from book.tools.pages import accepted
 from shared.data import catalog
@@ -25,6 +25,20 @@ pytestmark = pytest.mark.xdist_group("site")  # one worker, so that the site is 
 PAPERS = papers()
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NO_BROWSER = "no Chromium on this machine: install Debian's `chromium`"
+
+
+@pytest.mark.parametrize("slug", sorted(PAPERS)[:2])
+def test_a_site_of_one_paper_links_to_no_page_that_it_lacks(html, slug):
+    """`make book PAPERS=...` in a fresh clone."""
+    files = site.stage("smoke", [slug])
+    assert len([name for name in files if name.startswith("notebooks/")]) == 1
+    links = 0
+    for name, content in files.items():
+        if name.endswith((".md", ".ipynb")):
+            for target in re.findall(r"\]\(([^)\s#:]+\.ipynb)", content.decode()):
+                links += 1
+                assert os.path.normpath(Path(name).parent / target) in files, f"{name}: {target}"
+    assert links, "the part's page links to its paper"
 
 
 @pytest.fixture(scope="session")

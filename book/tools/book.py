@@ -208,7 +208,7 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
             for slug, (path, record) in written.items():
                 print(f"\n{slug}: {len(record['results']['seeds'])} seeds in {len(groups[slug])} groups; what a notebook "
                       f"tunes over its seeds it tuned within each group. Merged record: {path}")  # fmt: skip
-            print(f"The accepted records and the site stay as they are.\nDone in {time.monotonic() - start:.1f} s.")
+            print(f"The site stays as it is.\nDone in {time.monotonic() - start:.1f} s.")
             return 0
         if site:
             from book.tools.site import build
