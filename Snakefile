@@ -18,6 +18,7 @@ SCALE = config.get("scale", "small")
 RUNS = str(config.get("papers", "")).replace(",", " ").split() or select("")  # a paper, or paper and seeds: elr+0-4
 LIMIT = {"smoke": 300, "small": 900, "full": 6 * 3600}[SCALE]  # seconds of wall clock
 MEMORY = {"smoke": 3000, "small": 4000, "full": 64000}[SCALE]  # MiB
+SPARE = {"seconds": 120, "mib": 1000}  # beyond these a cluster ends a job: later than the run itself, which says why
 
 
 rule all:
@@ -44,8 +45,8 @@ for run in RUNS:
         threads: 1
         priority: int(plan.seconds(run))
         resources:
-            mem_mb=MEMORY,
-            runtime=f"{LIMIT}s",
+            mem_mb=MEMORY + SPARE["mib"],
+            runtime=f"{LIMIT + SPARE['seconds']}s",
             gpu=1 if SCALE == "full" else 0,
         params:
             run=run,

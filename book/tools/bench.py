@@ -116,17 +116,18 @@ def noop(folder: Path, scale: str, repeats: int) -> None:
 
 
 def overhead(folder: Path, scale: str, repeats: int) -> None:
-    """Planning and scheduling of runs that cost nothing, for 50 and 500 generated papers."""
+    """Planning and scheduling of runs that cost nothing, and nothing to do, for 50 and 500 generated papers."""
     each: dict[int, list[float]] = {}
+    idle: dict[int, list[float]] = {}
     for count in (50, 500):
         tree = generated.trivial(folder / f"overhead-{count}", count)
-        for _ in range(1 if count > 50 else repeats):
+        for _ in range(max(repeats, 3)):
             shutil.rmtree(tree / "_build", ignore_errors=True)
-            each.setdefault(count, []).append(clock(book("smoke", "--no-site"), tree)[0] / count)
-        idle = clock(book("smoke", "--no-site"), tree)
-        print(f"{count} papers: {spread([1000 * v for v in each[count]], 0)} ms a run; nothing to do: {spread(idle)} s")
-    small, large = statistics.median(each[50]), statistics.median(each[500])
-    print(f"a run among 500 / a run among 50: {large / small:.2f} (1 or less: the cost grows no faster than the book)")
+            each.setdefault(count, []).append(1000 * clock(book("smoke", "--no-site"), tree)[0] / count)
+            idle.setdefault(count, []).append(1000 * clock(book("smoke", "--no-site"), tree)[0] / count)
+        print(f"{count} papers: {spread(each[count], 0)} ms a run; nothing to do: {spread(idle[count], 1)} ms a paper")
+    print(f"500 papers / 50 papers: {ratios(each[500], each[50])} for a run, {ratios(idle[500], idle[50])} for nothing to do "
+          "(1 or less: the cost grows no faster than the book)")  # fmt: skip
 
 
 def train(folder: Path, scale: str, repeats: int) -> None:

@@ -206,7 +206,8 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
             }
             print(summary({slug: record for slug, (_, record) in written.items()}))
             for slug, (path, record) in written.items():
-                print(f"\n{slug}: {len(record['results']['seeds'])} seeds in {len(groups[slug])} groups; what a notebook "
+                count, jobs = len(record["results"]["seeds"]), len(groups[slug])
+                print(f"\n{slug}: {count} seed{'s' * (count > 1)} in {jobs} group{'s' * (jobs > 1)}; what a notebook "
                       f"tunes over its seeds it tuned within each group. Merged record: {path}")  # fmt: skip
             print(f"The site stays as it is.\nDone in {time.monotonic() - start:.1f} s.")
             return 0

@@ -30,7 +30,7 @@ if __name__ == "__main__":
     (folder / f"{name}.ipynb").write_text("{}")
     (folder / f"{name}.json").write_text(text)
 else:  # what others import from there
-    from book.tools.real_run import ANSI, kill
+    from book.tools.real_run import *
 '''
 
 

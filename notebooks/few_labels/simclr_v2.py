@@ -350,6 +350,8 @@ def optimise(model, batch_loss, steps, lr, weight_decay=0.0):
 
 def endless(n, size, g):
     """Index batches of exactly `size` rows, epoch after epoch."""
+    if size > n:
+        raise ValueError(f"A batch of {size} does not fit {n} images: lower its size.")
     while True:
         for rows in train.batches(n, size, g, device):
             if len(rows) == size:

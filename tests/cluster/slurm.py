@@ -186,7 +186,7 @@ def test_papers_are_jobs_and_a_lost_node_costs_nothing_but_time(cluster, tmp_pat
     running = start(cluster, ROOT, "--papers", " ".join(chosen), build=tmp_path / "cluster")
     seen = wait_for(lambda: len(found := in_state("RUNNING")) == 2 and found)
     for job in seen:  # what the Snakefile asks for at smoke
-        assert (job["NumCPUs"], job["MinMemoryNode"], job["TimeLimit"]) == ("1", "3000M", "00:05:00")
+        assert (job["NumCPUs"], job["MinMemoryNode"], job["TimeLimit"]) == ("1", "4000M", "00:07:00")
         assert "TresPerJob" not in job, "no GPU at smoke"
     time.sleep(3)
     cluster.slurmd.kill()  # the node is lost with all that ran on it
@@ -218,7 +218,7 @@ def test_at_full_every_seed_is_a_job_with_a_gpu_and_their_record_is_accepted(clu
     assert len(mine) == 5
     for job in mine:
         assert job["TresPerJob"].split(":", 1)[1] in ("gpu:1", "gpu=1"), job["TresPerJob"]
-        assert (job["MinMemoryNode"], job["TimeLimit"]) == ("62.50G", "06:00:00")
+        assert (job["MinMemoryNode"], job["TimeLimit"]) == ("65000M", "06:02:00")
     accepted = json.loads((checkout / "results/full/toy.json").read_text())
     assert accepted["results"]["seeds"] == [0, 1, 2, 3, 4] and len(accepted["provenance"]["groups"]) == 5
 
