@@ -208,8 +208,11 @@ def test_a_new_paper_with_a_bad_name(checkout, part, slug, says):
 def test_records_are_accepted_with_what_changed(checkout):
     readme = checkout / "README.md"
     readme.write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n\nAfter.\n")
+    picture = (checkout / "book/_static/figures.png").read_bytes()
     first = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
     assert "toy: first record" in first.stdout
+    # of the paper that has no run here the README's picture would lose its figure
+    assert (checkout / "book/_static/figures.png").read_bytes() == picture
     accepted = checkout / "results/small/toy.json"
     text = accepted.read_text()
     assert "| [Toy](notebooks/noisy_labels/toy.ipynb)" in readme.read_text() and "After." in readme.read_text()
@@ -252,7 +255,9 @@ def test_records_are_accepted_with_what_changed(checkout):
 @pytest.mark.slow
 def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
     (checkout / "README.md").write_text("<!-- table: begin -->\n<!-- table: end -->\n")
+    picture = (checkout / "book/_static/figures.png").read_bytes()
     python(checkout, "-m", "book.tools.records", check=True)
+    assert (checkout / "book/_static/figures.png").read_bytes() != picture
     here = {"BOOK_BUILD": str(checkout / "_build/drift")}
     words = ["-m", "book.tools.drift", "--again"]
 
@@ -285,7 +290,7 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
     assert (
         moved.returncode == 1 and "toy: noise_hurts:" in moved.stdout and "1 papers changed a verdict" in moved.stdout
     )
-    assert "toy: torch was 1.0, is " in moved.stdout and "result_hash" not in moved.stdout
+    assert "torch was 1.0, is " in moved.stdout and "(toy)" in moved.stdout and "result_hash" not in moved.stdout
 
     # a notebook that fails here is named, and the rest compared
     edit(checkout / TWO, "accuracy = {", "raise RuntimeError('on purpose')\naccuracy = {")

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from book.tools import ROOT, keys
+from book.tools import ROOT, drift, keys
 from book.tools.notebooks import papers
-from shared.paper import describe, read_record, verdicts
+from shared.paper import read_record
 from tests.conftest import python
 
 BUDGET = 240.0  # seconds of one core
@@ -42,19 +42,14 @@ def test_a_new_run_gives_the_accepted_results(slug, tmp_path):
            "PYTHONHASHSEED": "0", **{f"{n}_NUM_THREADS": "1" for n in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}}  # fmt: skip
     python(ROOT, "-m", "papermill", "--no-progress-bar", "-k", "python3", str(ipynb), str(out), env=env, check=True)
     new = read_record(tmp_path / f"{slug}.json")
-    a, b = accepted["provenance"], new["provenance"]
-    if a["versions"] == b["versions"] and a.get("device_print") == b.get("device_print"):
+    if drift.alike(accepted["provenance"], new["provenance"]):
         assert new["results"] == accepted["results"], (
             "same machine, same versions: the results must be the same to the bit"
         )
         return
-    info = describe(slug)
-    old, now = verdicts(info, accepted), verdicts(info, new)
-    for claim in info["claims"]:
-        before, after = old[claim["id"]], now[claim["id"]]
-        assert after.verdict == before.verdict, claim["id"]
-        if before.low is not None and after.effect is not None:
-            assert before.low <= after.effect <= before.high, claim["id"]
+    # Another processor rounds differently: effects stay in their intervals, and only verdicts at a border may move.
+    moved = [sentence for kind, sentence in drift.changes(slug, accepted, new) if kind != "border"]
+    assert not moved, "\n".join(moved)
 
 
 def test_the_rotation_fits_its_budget_and_reaches_every_paper(monkeypatch):

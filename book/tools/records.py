@@ -59,7 +59,7 @@ def refresh() -> None:
 
 
 def picture(slugs: list[str]) -> None:
-    """The README's picture: one figure of each paper's accepted run, side by side."""
+    """The README's picture: one figure of each paper's accepted run, side by side; left as it is where a run is not here."""
     import io
 
     from PIL import Image
@@ -68,13 +68,12 @@ def picture(slugs: list[str]) -> None:
 
     images = []
     for slug in slugs[:6]:
-        if planning.outputs("small", slug)[0].exists():
-            cover = describe(slug).get("cover")
-            drawn = sorted(figures(merge(slug, "small")), key=lambda figure: figure["name"] != cover)
-            for figure in drawn[: 2 if len(slugs) < 4 else 1]:
-                images.append(Image.open(io.BytesIO(thumbnail(figure["png"], 600))))
-    if not images:
-        return
+        if not planning.outputs("small", slug)[0].exists():
+            return
+        cover = describe(slug).get("cover")
+        drawn = sorted(figures(merge(slug, "small")), key=lambda figure: figure["name"] != cover)
+        for figure in drawn[: 2 if len(slugs) < 4 else 1]:
+            images.append(Image.open(io.BytesIO(thumbnail(figure["png"], 600))))
     columns = 2 if len(images) < 5 else 3
     height = max(image.height for image in images)
     count = -(-len(images) // columns)
