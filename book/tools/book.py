@@ -80,9 +80,8 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
             watch(engine, scale, stale, cores)
         except KeyboardInterrupt:
             if profile == "local":
-                kill(
-                    engine
-                )  # asked politely it would wait for the runs; what they have not finished counts for nothing
+                # Asked politely it would wait for its runs, and what they have not finished counts for nothing.
+                kill(engine)
             else:
                 engine.send_signal(signal.SIGINT)
             engine.wait()
