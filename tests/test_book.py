@@ -158,6 +158,7 @@ def test_limits_of_time_and_memory(checkout):
         (["--papers", "elrr"], "Unknown paper 'elrr': choose from toy, toy_two"),
         (["--scale", "huge"], "Unknown scale 'huge'"),
         (["--profile", "moon"], "Unknown profile 'moon': choose from local, slurm"),
+        (["--profile", "slurm"], "needs snakemake-executor-plugin-slurm: install it as CONTRIBUTING.md says"),
         (["--seeds", "many"], "give a count"),
         (["--seeds", "0"], "at least one"),
         (["--seeds", "-3"], "whole numbers from 0"),
@@ -168,6 +169,13 @@ def test_bad_words_are_one_sentence(checkout, words, says):
     done = book(checkout, *words)
     assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_scheduler_that_does_not_start_is_quoted(checkout):
+    edit(checkout / "Snakefile", "SCALE = config", "raise ValueError('no such cluster')\nSCALE = config")
+    done = book(checkout, "--papers", "toy")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "toy: it never ran; the scheduler: ValueError" in done.stderr and "no such cluster" in done.stderr
 
 
 def test_a_damaged_data_file_stops_before_anything_runs(checkout):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -13,13 +14,16 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
+
+import yaml
 
 from book.tools import BUILD, ROOT, BookError, merge
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
 from book.tools.pages import tally
 from book.tools.plan import folder
-from book.tools.run_one import TURN, kill
+from book.tools.run_one import ANSI, TURN, kill
 from shared import data
 from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts, write_whole
 from shared.scales import resolve_scale, resolve_seeds
@@ -45,6 +49,18 @@ def profiles() -> list[str]:
     return sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
 
 
+def check_profile(profile: str) -> None:
+    """Raises BookError for a profile that is not there, or whose executor Snakemake lacks here."""
+    if profile not in profiles():
+        raise BookError(f"Unknown profile {profile!r}: choose from {', '.join(profiles())}.")
+    settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text(encoding="utf-8"))
+    plugin = f"snakemake-executor-plugin-{settings.get('executor', 'local')}"
+    if profile != "local" and importlib.util.find_spec(plugin.replace("-", "_")) is None:
+        raise BookError(
+            f'Profile {profile!r} needs {plugin}: install it as CONTRIBUTING.md says under "Running on a cluster".'
+        )
+
+
 def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) -> list[dict]:
     """Run the stale papers through Snakemake, showing progress; the failures (slug, cell, error, log)."""
     for slug in stale:
@@ -59,7 +75,7 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(BUILD / "engine"), "--profile", str(ROOT / "profiles" / profile)),
         *(("--cores", str(cores)) if profile == "local" else ()),
-        *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all"),
+        *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime"),
         *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
     ]
     env = {
@@ -96,13 +112,21 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
         else:
-            why = "it never ran"
+            why = f"it never ran; the scheduler: {last_words(log)}"
             if engine.returncode < 0:
                 why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
             failures.append({"slug": slug, "cell": None, "error": why, "log": str(log)})
     if engine.returncode and not failures:
         raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")
     return failures
+
+
+def last_words(log: Path) -> str:
+    """What the scheduler's log says last of an error, on that line and the next; else its last line."""
+    lines = [line.strip() for line in ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")).splitlines()]
+    lines = [line for line in lines if line] or ["it said nothing"]
+    place = max((i for i, line in enumerate(lines) if "error" in line.lower()), default=len(lines) - 1)
+    return " ".join(lines[place : place + 2])[:400]
 
 
 def watch(engine: subprocess.Popen, scale: str, stale: list[str], cores: int) -> None:
@@ -185,8 +209,7 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
     """
     start = time.monotonic()
     scale, slugs, cores = resolve_scale(scale), select(names), cores or os.cpu_count() or 1
-    if profile not in profiles():
-        raise BookError(f"Unknown profile {profile!r}: choose from {', '.join(profiles())}.")
+    check_profile(profile)
     if seeds is not None:
         os.environ.pop("BOOK_SEEDS", None)
     with only_one() as lock:
