@@ -8,6 +8,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,7 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
         else:
-            why = f"it never ran; the scheduler: {last_words(log)}"
+            why = f"it never ran; the scheduler: {complaint(log)}"
             if engine.returncode < 0:
                 why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
             failures.append({"slug": slug, "cell": None, "error": why, "log": str(log)})
@@ -121,11 +122,11 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
     return failures
 
 
-def last_words(log: Path) -> str:
-    """What the scheduler's log says last of an error, on that line and the next; else its last line."""
+def complaint(log: Path) -> str:
+    """The first line of the scheduler's log that names an error, with the next one; else its last line."""
     lines = [line.strip() for line in ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")).splitlines()]
     lines = [line for line in lines if line] or ["it said nothing"]
-    place = max((i for i, line in enumerate(lines) if "error" in line.lower()), default=len(lines) - 1)
+    place = next((i for i, line in enumerate(lines) if re.search(r"\w+Error\b|\berror\b", line)), len(lines) - 1)
     return " ".join(lines[place : place + 2])[:400]
 
 

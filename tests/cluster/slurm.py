@@ -266,6 +266,13 @@ def test_a_killed_book_leaves_jobs_that_touch_nothing_once_the_next_one_has_begu
     assert ran(book(checkout, "--no-site")) == set()
 
 
+def test_a_job_that_the_cluster_refuses_is_told_in_its_words(cluster, checkout):
+    profile = checkout / "profiles/slurm/config.yaml"
+    profile.write_text(profile.read_text() + "default-resources: [slurm_partition=nowhere]\n")
+    said = end(start(cluster, checkout, "--papers", "toy"), checkout, code=1)
+    assert "toy: it never ran; the scheduler: " in said and "invalid partition specified: nowhere" in said
+
+
 def test_a_notebook_that_raises_is_named_and_ctrl_c_takes_the_jobs_back(cluster, checkout):
     edit(checkout / TOY, "accuracy = {", "raise RuntimeError('on purpose')\naccuracy = {")
     said = end(start(cluster, checkout), checkout, code=1)
