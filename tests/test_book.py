@@ -307,26 +307,6 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
 
 
 @pytest.mark.slow
-def test_a_killed_book_keeps_its_lock_until_its_scheduler_has_ended(checkout):
-    edit(checkout / TOY, "accuracy = {", "import time\ntime.sleep(60)\naccuracy = {")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(checkout)}
-    running = subprocess.Popen([sys.executable, *BOOK, "--no-site"], cwd=checkout, env=environment, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    limit = time.monotonic() + 60
-    while not (checkout / "_build/work/smoke/toy").exists() and time.monotonic() < limit:
-        time.sleep(0.05)
-    engine = next(p for p in psutil.Process(running.pid).children() if "snakemake" in " ".join(p.cmdline()))
-    engine.suspend()  # so that it is there for certain
-    running.kill()
-    running.wait()
-    second = book(checkout, "--no-site")
-    assert second.returncode == 1 and "Another `make book` is at work" in second.stderr
-    engine.kill()
-    edit(checkout / TOY, "import time\ntime.sleep(60)\naccuracy = {", "accuracy = {")
-    assert book(checkout, "--no-site").returncode == 0
-
-
-@pytest.mark.slow
 def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(checkout):
     for words, says in ((["full"], "the papers that you name"), (["smoke", "--papers", "toy"], "Accept at small")):
         done = python(checkout, "-m", "book.tools.records", "--scale", *words)

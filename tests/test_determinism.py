@@ -14,11 +14,12 @@ pytestmark = pytest.mark.xdist_group("site")
 
 
 HEAVY = {"torchvision", "sklearn", "pandas", "seaborn", "transformers"}
+# What packages import by themselves.
 BRINGS = {
     "scikit-learn": {"sklearn", "pandas"},
     "transformers": {"torchvision"},
     "seaborn": {"pandas"},
-}  # by themselves
+}
 # Runs in the kernel before the notebook; what it writes at the end is all that the run has imported.
 SPY = """import atexit, sys
 atexit.register(lambda: open({path!r}, "w").write(" ".join(name for name in sys.modules if "." not in name)))

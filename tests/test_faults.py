@@ -18,12 +18,12 @@ from tests.test_keys import TOY, edit
 NO_RESULT = "import time\ntime.sleep(120)\naccuracy = {"
 
 
-def start(checkout, *words, env=None):
+def start(checkout, *words, env=None, executable=sys.executable):
     """A `make book` in the background."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")}
     environment |= {"PYTHONPATH": str(checkout), **(env or {})}
     return subprocess.Popen(
-        [sys.executable, *BOOK, "--no-site", *words],
+        [executable, *BOOK, "--no-site", *words],
         cwd=checkout,
         env=environment,
         stdout=subprocess.PIPE,
@@ -152,3 +152,19 @@ def test_ctrl_c_says_that_what_was_finished_is_kept(checkout):
     _, stderr = running.communicate(timeout=60)
     assert stderr.startswith("make book: Interrupted: what was finished is kept") and stderr.count("\n") == 1
     check_only_toy_two_counts(checkout, running.returncode, stderr)
+
+
+@pytest.mark.slow
+def test_a_killed_book_keeps_its_lock_until_its_scheduler_has_ended(checkout):
+    edit(checkout / TOY, "accuracy = {", NO_RESULT)
+    running = start(checkout)
+    wait_for((checkout / "_build/work/smoke/toy").exists)
+    engine = process(running.pid, "snakemake")
+    engine.suspend()  # so that it is there for certain
+    running.kill()
+    running.communicate()
+    second = book(checkout, "--no-site")
+    assert second.returncode == 1 and "Another `make book` is at work" in second.stderr
+    engine.kill()
+    edit(checkout / TOY, NO_RESULT, "accuracy = {")
+    assert book(checkout, "--no-site").returncode == 0

@@ -20,6 +20,12 @@ def test_nt_xent_is_lightlys(tau):
     assert torch.isclose(ours, NTXentLoss(temperature=tau)(z1, z2), rtol=1e-9)
 
 
+def test_a_batch_that_does_not_fit_is_refused():
+    """An endless stream of whole batches would have none to give, and wait for ever."""
+    with pytest.raises(ValueError, match="A batch of 4 does not fit 3 images"):
+        next(definitions("simclr_v2").endless(3, 4, torch.Generator()))
+
+
 @pytest.fixture(scope="module")
 def graph():
     """A random weighted graph of 40 nodes, connected."""

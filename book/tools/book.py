@@ -105,6 +105,9 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
             raise BookError(
                 "Interrupted: what was finished is kept, the next `make book` goes on from there."
             ) from None
+    why = f"it never ran; the scheduler: {complaint(log)}"
+    if engine.returncode < 0:
+        why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
     failures = []
     for slug in stale:
         problem = folder(scale, slug) / f"{slug}.failure.json"
@@ -113,9 +116,6 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
         if problem.exists():
             failures.append(json.loads(problem.read_text(encoding="utf-8")))
         else:
-            why = f"it never ran; the scheduler: {complaint(log)}"
-            if engine.returncode < 0:
-                why = f"it was not finished when the scheduler was killed (signal {-engine.returncode})"
             failures.append({"slug": slug, "cell": None, "error": why, "log": str(log)})
     if engine.returncode and not failures:
         raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")

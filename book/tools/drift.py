@@ -128,7 +128,7 @@ def main() -> int:
         if args.again:
             DONE.touch()
         return code
-    except (BookError, RecordError, DataError, OSError) as error:
+    except (BookError, DataError, OSError, ValueError) as error:
         print(f"make drift: {error}", file=sys.stderr)
         return 1
 

@@ -23,6 +23,7 @@ import pytest
 
 from book.tools import ROOT, plan
 from book.tools.notebooks import papers
+from tests import test_faults
 from tests.conftest import python
 from tests.test_book import BOOK, RUNS, book, ran
 from tests.test_faults import NO_RESULT, wait_for
@@ -157,22 +158,17 @@ def last() -> int:
 
 def start(cluster, tree, *words, build=None):
     """A `make book` on the cluster, in the background."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(tree)}
-    env |= {"BOOK_BUILD": str(build)} if build else {}
-    return subprocess.Popen(
-        [cluster.python, *BOOK, "--profile", "slurm", "--no-site", *words], cwd=tree, env=env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    env = {"BOOK_BUILD": str(build)} if build else {}
+    return test_faults.start(tree, "--profile", "slurm", *words, env=env, executable=cluster.python)
 
 
 def end(running, tree, code=0):
     """Output of a `make book`, once it has ended."""
-    running.stdout_text, running.stderr_text = running.communicate(timeout=400)
+    out, err = running.communicate(timeout=400)
     logs = "".join(p.read_text()[-2000:] for p in (tree / "_build" / "runs").glob("*/snakemake.log"))
-    assert running.returncode == code, running.stdout_text + running.stderr_text + logs
-    assert "Traceback" not in running.stderr_text
-    return running.stdout_text + running.stderr_text
+    assert running.returncode == code, out + err + logs
+    assert "Traceback" not in err
+    return out + err
 
 
 def at_once() -> None:
@@ -250,9 +246,8 @@ def test_a_killed_book_leaves_jobs_that_touch_nothing_once_the_next_one_has_begu
     assert sorted(orphans.values()) == ["PENDING", "RUNNING"], "Slurm knows nothing of the kill"
 
     edit(checkout / TOY, NO_RESULT, "accuracy = {")
-    again = start(cluster, checkout)
-    end(again, checkout)
-    assert ran(SimpleNamespace(stdout=again.stdout_text)) == {"toy", "toy_two"}
+    said = end(start(cluster, checkout), checkout)
+    assert ran(SimpleNamespace(stdout=said)) == {"toy", "toy_two"}
     results = {
         path: path.read_text() for path in (checkout / RUNS).glob("*/toy*.*") if path.suffix in (".json", ".ipynb")
     }
