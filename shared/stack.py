@@ -48,7 +48,9 @@ class Stack(nn.Module):
                 )
         self.size = len(nets)
         self.net = copy.deepcopy(nets[0])
-        stacked: dict[int, nn.Parameter] = {}  # one for every parameter of the first network, so that tied ones stay tied
+        stacked: dict[
+            int, nn.Parameter
+        ] = {}  # one for every parameter of the first network, so that tied ones stay tied
         for place, *parts in zip(self.net.modules(), *(net.modules() for net in nets)):
             for name, first in parts[0]._parameters.items():
                 if first is not None:
@@ -171,9 +173,7 @@ class Perceptrons(nn.Sequential):
         return nn.Sequential(*(p.alone(k) if isinstance(p, Linears) else copy.deepcopy(p) for p in self))
 
 
-def perceptrons(
-    sizes: Sequence[int], seeds: Sequence[int], purpose: str = "init", dropout: float = 0.0
-) -> Perceptrons:
+def perceptrons(sizes: Sequence[int], seeds: Sequence[int], purpose: str = "init", dropout: float = 0.0) -> Perceptrons:
     """Perceptrons of all seeds: linear layers with ReLU between them, faster than `stacked` for them.
 
     Args:
