@@ -265,7 +265,7 @@ def prediction_interval(values_a, level: float = 0.95, seeds_b: int | None = Non
     return mean - half, mean + half
 
 
-def prediction(claim: dict, values: dict):
+def prediction(claim: dict, values: dict, level: float = 0.95):
     """`prediction_interval` of a claim's effect in a second run, as shown.
 
     Args:
@@ -278,9 +278,9 @@ def prediction(claim: dict, values: dict):
     if claim["kind"] == "exact":
         return None
     if "arms" in values:
-        return {arm: prediction(claim, arm_values) for arm, arm_values in values["arms"].items()}
+        return {arm: prediction(claim, arm_values, level) for arm, arm_values in values["arms"].items()}
     if claim["kind"] == "proportion":
-        found = judge(claim, values, level=0.975)  # one-sided at 2.5 %: an interval of 95 %
+        found = judge(claim, values, level=0.5 + level / 2)  # one-sided, so that the interval has this level
         return tuple(found.effect + math.sqrt(2) * (limit - found.effect) for limit in (found.low, found.high))
-    low, high = prediction_interval(effects(claim, values), item_se=values.get("item_se", 0.0))
+    low, high = prediction_interval(effects(claim, values), level, item_se=values.get("item_se", 0.0))
     return to_shown(claim, low), to_shown(claim, high)
