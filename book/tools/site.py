@@ -48,15 +48,11 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
 
 def show_cards(book: nbformat.NotebookNode, html: str) -> None:
     """Put the claims' cards where the notebook reports, instead of the plain list that it shows outside the site."""
-    for cell in book.cells:
-        if cell.cell_type == "code" and "paper.report()" in cell.source:
-            kept = [
-                o for o in cell.outputs if "Verdicts that differ" in str(o.get("data", {}).get("text/markdown", ""))
-            ]
-            shown = nbformat.v4.new_output(
-                "display_data", data={"text/html": html, "text/plain": "Claims and verdicts"}
-            )
-            cell.outputs = [shown, *kept]
+    place = next(i for i, c in enumerate(book.cells) if c.cell_type == "code" and "paper.report()" in c.source)
+    book.cells[place].outputs = []
+    shown = nbformat.v4.new_markdown_cell(html)
+    shown["id"] = "claims"
+    book.cells.insert(place + 1, shown)
 
 
 def without_absent(text: str, slugs: list[str]) -> str:
