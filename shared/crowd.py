@@ -217,7 +217,7 @@ def top_two_probs(g: np.ndarray, h: np.ndarray, q: np.ndarray, p: np.ndarray, cl
     g, h, q = _classes(g, classes), _classes(h, classes), np.asarray(q, float)[:, None]
     if (g == h).any():
         raise ValueError("The most confusing answer of an item must differ from its truth.")
-    if not all(((0 <= v) & (v <= 1)).all() for v in (q, np.asarray(p, float))):
+    if not all(((v >= 0) & (v <= 1)).all() for v in (q, np.asarray(p, float))):
         raise ValueError("The probabilities q and p lie between 0 and 1.")
     one_hot = np.eye(classes)
     considered = q * one_hot[g] + (1 - q) * one_hot[h]  # (items, classes)

@@ -152,8 +152,8 @@ class Linears(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _check(x, len(self.weight))
         if self.bias is None:
-            return torch.bmm(x, self.weight.to(x.dtype))
-        return torch.baddbmm(self.bias.to(x.dtype), x, self.weight.to(x.dtype))  # autocast leaves baddbmm's types alone
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)
 
     def alone(self, k: int) -> nn.Linear:
         """Layer `k` as torch's own."""
@@ -233,6 +233,19 @@ def take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     if rows.dim() != 2 or len(rows) != len(x):
         raise ValueError(f"Rows are (S, b) for x (S, n, ...), got {tuple(rows.shape)} for {tuple(x.shape)}.")
     return x[torch.arange(len(x), device=x.device)[:, None], rows.to(x.device)]
+
+
+def dropout(x: torch.Tensor, rate: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Dropout whose masks do not depend on which seeds run side by side: each is drawn from its seed's own generator.
+
+    Args:
+        x: (S, ...). rate: share that is set to zero, from 0 to 1; the rest is divided by 1 - rate.
+        generators: S, on the CPU. For training only: leave the call out in evaluation.
+    """
+    if not 0 <= rate <= 1 or len(generators) != len(x):
+        raise ValueError(f"Dropout needs a rate from 0 to 1 and one generator a seed, got {rate}, {len(generators)}.")
+    keep = torch.stack([torch.rand(x.shape[1:], generator=g) for g in generators]) >= rate
+    return x * keep.to(x.device) / max(1 - rate, 1e-12)
 
 
 @torch.no_grad()
