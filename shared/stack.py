@@ -1,8 +1,13 @@
 """Networks of all seeds side by side: a small network leaves a processor idle, a row of them does not.
 
 Every tensor has a leading axis of length S, one place a seed. The networks share nothing: *add* the losses over that
-axis and each network receives exactly the gradient that it would receive alone. With `torch.func.vmap`
+axis and each network receives exactly the gradient that it would receive alone; SGD and AdamW keep them apart, clipping
+the norm of all gradients together would not. With `torch.func.vmap`
 (https://docs.pytorch.org/tutorials/intermediate/ensembling.html), or by one batched product where layers are linear.
+
+Speed against one after another on one core, 5 and 10 seeds, batches of 32 to 128: perceptrons 1.9 to 4.5 times
+(`stacked` 1.5 to 2.6), a small convolutional network with strides 1.4 to 2.8, one with 16 and 32 channels at full
+resolution 0.8 to 1.2: there the processor is busy already, and `loop=True` is as good.
 """
 
 from __future__ import annotations
