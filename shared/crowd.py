@@ -97,6 +97,7 @@ def dawid_skene(
             f"Dawid-Skene needs an item, two classes, iterations from 0 and a floor between 0 and 1 / {classes}; got "
             f"{len(votes)} items, {classes} classes, {iterations} iterations, floor {floor}."
         )
+    votes = votes.astype(np.int64)
     items, workers = np.nonzero(votes != MISSING)
     total, W = max(len(items), 1), votes.shape[1]
     columns = workers * classes + votes[items, workers]

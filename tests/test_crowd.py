@@ -179,7 +179,11 @@ def test_no_answers_no_workers_one_item_one_worker_and_a_silent_worker(one_coin)
     agreed = crowd.dawid_skene(np.array([[1, 1, -1], [0, 0, -1], [-1, -1, -1]]), 2, one_coin=one_coin)
     assert agreed.posterior[:2].argmax(1).tolist() == [1, 0] and agreed.posterior[:2].max(1).min() > 0.9
     np.testing.assert_allclose(agreed.confusion[2], np.full((2, 2), 0.5))
+    shares = crowd.dawid_skene(np.array([[1, 1, -1], [0, 0, -1], [-1, -1, -1]]), 2, 0, one_coin=one_coin)
+    np.testing.assert_allclose(shares.posterior, [[0, 1], [1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(shares.prior, [0.5, 0.5])
     for found in (one, agreed):
+        np.testing.assert_allclose(found.confusion.sum(2), 1)
         for part in (found.posterior, found.prior, found.confusion, np.array(found.loglik)):
             assert np.isfinite(part).all()
         np.testing.assert_allclose(found.posterior.sum(1), 1)
@@ -202,11 +206,11 @@ def test_small_types_of_integers_do_not_overflow():
     votes = np.array([[4, 4, -1]] * 100, np.int8)
     counts = crowd.vote_counts(votes, 5)
     assert counts[:, 4].tolist() == [2] * 100 and counts.sum() == 200
-    unsigned = np.array([[4, 0]] * 100, np.uint8)
-    np.testing.assert_array_equal(crowd.vote_counts(unsigned, 5), crowd.vote_counts(unsigned.astype(int), 5))
-    np.testing.assert_allclose(
-        crowd.dawid_skene(unsigned, 5).posterior, crowd.dawid_skene(unsigned.astype(int), 5).posterior
-    )
+    for kind in (np.uint8, np.uint64):
+        unsigned = np.array([[4, 0]] * 100, kind)
+        np.testing.assert_array_equal(crowd.vote_counts(unsigned, 5), crowd.vote_counts(unsigned.astype(int), 5))
+        mine, theirs = (crowd.dawid_skene(v, 5).posterior for v in (unsigned, unsigned.astype(int)))
+        np.testing.assert_allclose(mine, theirs)
 
 
 def test_simulators_without_items_or_workers():
