@@ -72,36 +72,6 @@ class Outcome:
 # -- estimates and intervals ---------------------------------------------------------------------------------
 
 
-def item_error(per_item_effect, seeds: int = 1) -> float:
-    """Standard error that a test set shared by all seeds adds to the mean effect.
-
-    Args:
-        per_item_effect: (items,) mean over seeds of every test item's score, ours minus baseline.
-        seeds: where the entries are sums over that many seeds instead of means.
-
-    Returns:
-        What a paired bootstrap over test items would give as the standard deviation of the mean effect, in
-        closed form: sd over items, over sqrt(items).
-    """
-    effect = np.asarray(per_item_effect, float) / seeds
-    if effect.ndim != 1 or len(effect) < 2 or not np.isfinite(effect).all():
-        raise ValueError(f"Items must be one finite number for each of at least two items, got shape {effect.shape}.")
-    return float(effect.std(ddof=1) / math.sqrt(len(effect)))
-
-
-def item_standard_error(ours_items, baseline_items=None) -> float:
-    """`item_error` of the scores themselves: (seeds, items) each, items in one order, or no baseline."""
-    scores = np.asarray(ours_items, float)
-    if baseline_items is not None:
-        other = np.asarray(baseline_items, float)
-        if other.shape != scores.shape:
-            raise ValueError(f"ours_items {scores.shape} and baseline_items {other.shape} must have one shape.")
-        scores = scores - other
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError("Items must be a (seeds, items) array with at least two items.")
-    return item_error(scores.mean(0))
-
-
 def t_quantile(p: float, df: float) -> float:
     """Quantile of the t distribution; of the normal one where `df` is infinite."""
     from scipy import special  # the quantiles of scipy.stats, without its import
@@ -129,7 +99,7 @@ def standard_errors(sd: float, seeds: int, item_se: float = 0.0) -> list[tuple[f
     Args:
         sd: standard deviation of the effect of one seed.
         seeds: number of them.
-        item_se: standard error from parts that the seeds share (`item_standard_error`).
+        item_se: standard error from parts that the seeds share (`values.item_error`).
 
     Returns:
         That of the seeds alone and, with a shared part, that of both together with the degrees of freedom of Welch

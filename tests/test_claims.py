@@ -20,6 +20,7 @@ from shared.claims import (
     Outcome,
     judge,
 )
+from shared.values import item_error, item_standard_error
 
 
 def claim(kind="difference", **extra):
@@ -498,13 +499,13 @@ def test_item_standard_error_is_what_a_bootstrap_over_items_gives():
     ours, baseline = rng.random((3, 400)) < 0.8, rng.random((3, 400)) < 0.7
     per_item = (ours.astype(float) - baseline).mean(0)
     means = per_item[rng.integers(400, size=(4000, 400))].mean(1)
-    assert claims.item_standard_error(ours, baseline) == pytest.approx(means.std(), rel=0.06)
-    assert claims.item_error(per_item) == claims.item_standard_error(ours, baseline)
-    assert claims.item_error(3 * per_item, seeds=3) == pytest.approx(claims.item_error(per_item))
+    assert item_standard_error(ours, baseline) == pytest.approx(means.std(), rel=0.06)
+    assert item_error(per_item) == item_standard_error(ours, baseline)
+    assert item_error(3 * per_item, seeds=3) == pytest.approx(item_error(per_item))
     with pytest.raises(ValueError, match="at least two items"):
-        claims.item_error([1.0])
+        item_error([1.0])
     with pytest.raises(ValueError, match="one shape"):
-        claims.item_standard_error(ours, baseline[:2])
+        item_standard_error(ours, baseline[:2])
 
 
 # -- what verdicts promise, by simulation ----------------------------------------------------------------------
@@ -590,7 +591,7 @@ def test_no_effect_with_a_shared_test_split_holds_in_at_most_five_percent(seeds)
         items = tendency + noise
         values = against_zero(items.mean(1))
         without += judge(claim(delta=1e-6), values).verdict == HOLDS
-        values["item_se"] = claims.item_standard_error(items)
+        values["item_se"] = item_standard_error(items)
         wrong += judge(claim(delta=1e-6), values).verdict == HOLDS
     assert wrong / (REPEATS // 2) <= 0.05
     assert without / (REPEATS // 2) > 0.1  # without the shared part the same seeds do call noise an effect
