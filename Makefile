@@ -10,6 +10,7 @@ CORES ?=
 PROFILE ?=
 WHAT ?=
 WHY ?=
+NOTEBOOK ?=
 REPEATS ?=
 TESTS ?= tests
 export PYTHONPATH := $(CURDIR)
@@ -42,6 +43,9 @@ test-cluster: $(BIN)/.ready ## run the book through a Slurm of one node on this 
 sync: $(BIN)/.ready ## make the .ipynb files from the .py files
 	@$(BIN)/python -m book.tools.sync
 
+pull: $(BIN)/.ready ## bring edits of an .ipynb back into its .py: NOTEBOOK=elr, or the path of a download of that name
+	@$(BIN)/python -m book.tools.pull "$(NOTEBOOK)"
+
 notebook: $(BIN)/.ready ## a new paper from the template: PART=noisy_labels SLUG=my_paper
 	@$(BIN)/python -m book.tools.new --part "$(PART)" --slug "$(SLUG)"
 
@@ -70,4 +74,4 @@ clean: ## remove what was generated (keeps .venv and downloads)
 	@rm -rf _build .pytest_cache .ruff_cache notebooks/.ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup book test test-cluster sync notebook pilot records drift bench serve format lock clean
+.PHONY: help setup book test test-cluster sync pull notebook pilot records drift bench serve format lock clean
