@@ -89,7 +89,21 @@ def _config(mtime: int, size: int) -> dict:
 def repository() -> tuple[str, str]:
     """Public URL and branch or tag of the repository: they stand in _config.yml and nowhere else."""
     entry = config()["repository"]
-    return entry["url"].rstrip("/"), entry["branch"]
+    owner, name = _github(entry["url"])
+    return f"https://github.com/{owner}/{name}", entry["branch"]
+
+
+def _github(url: str) -> tuple[str, str]:
+    """Owner and name of a GitHub address, as people write it. Raises BookError for anything else."""
+    found = re.fullmatch(
+        r"(?:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
+    )
+    if not found or "." in found[1]:
+        raise BookError(
+            f"repository.url in _config.yml is {url!r}: give a GitHub address such as https://github.com/me/book, which "
+            "Colab can open."
+        )
+    return found[1], found[2]
 
 
 def colab_url(slug: str, part: str) -> str:

@@ -1,0 +1,151 @@
+"""Other people's machines: what stands in a user's environment, home and checkout must not reach a run or break it."""
+
+import errno
+import fcntl
+import json
+import os
+import subprocess
+
+import pytest
+
+from book.tools import ROOT, BookError, cores
+from book.tools import notebooks as books
+from shared import provenance
+from tests.conftest import python
+
+BOOK = ("-m", "book.tools.book", "--scale", "smoke", "--papers", "toy", "--no-site")
+
+
+def pictures(checkout):
+    book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
+    outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def hostile(home):
+    """Settings that users have, each of which once cost a figure, a cell or the interpreter."""
+    (home / "ipython/profile_default").mkdir(parents=True)
+    (home / "ipython/profile_default/ipython_config.py").write_text(
+        "c = get_config()\nc.InlineBackend.figure_formats = {'svg'}\n"
+    )
+    (home / "matplotlibrc").write_text("text.usetex: True\nbackend: svg\n")
+    kernel = home / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false", "{connection_file}"], "display_name": "Python 3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    return {
+        "MPLBACKEND": "agg",
+        "IPYTHONDIR": str(home / "ipython"),
+        "MATPLOTLIBRC": str(home / "matplotlibrc"),
+        "JUPYTER_PATH": str(home / "jupyter"),
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONSTARTUP": str(home / "nowhere.py"),
+    }
+
+
+@pytest.mark.slow
+def test_a_users_settings_reach_no_run(checkout, tmp_path):
+    toy = checkout / "notebooks/noisy_labels/toy.py"
+    text = toy.read_text()
+    toy.write_text(
+        text.replace(
+            "paper.report()",
+            "assert __debug__\nassert_is_on = False\ntry:\n    assert False\nexcept AssertionError:\n    assert_is_on = True\nif not assert_is_on:\n    raise RuntimeError('asserts are off')\npaper.report()",
+        )
+    )
+    done = python(checkout, *BOOK, env=hostile(tmp_path / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pictures(checkout) == 1
+
+
+@pytest.mark.slow
+def test_a_run_without_its_figures_is_a_failure(checkout):
+    toy = checkout / "notebooks/noisy_labels/toy.py"
+    toy.write_text(
+        toy.read_text().replace("fig, ax = plt.subplots(", "plt.switch_backend('agg')\nfig, ax = plt.subplots(")
+    )
+    done = python(checkout, *BOOK)
+    assert done.returncode == 1 and "the cell drew no picture" in done.stderr and "toy: cell" in done.stderr
+    assert not (checkout / "_build/runs/smoke/noisy_labels/toy.json").exists()
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_written(checkout, tmp_path):
+    """As root every folder can be written, so the home is a file here."""
+    home = tmp_path / "home"
+    home.write_text("not a folder")
+    env = {"HOME": str(home / "me"), "XDG_CACHE_HOME": ""}
+    done = python(checkout, *BOOK, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_clone_with_other_line_ends_has_the_same_bytes(tmp_path):
+    """`core.autocrlf=true`, as on Windows: data, notebooks and scripts are what they were."""
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    names = [".gitattributes", "shared/data/embedded", "notebooks/noisy_labels", "Makefile"]
+    source.mkdir()
+    subprocess.run(["cp", "-r", "--parents", *names, str(source)], cwd=ROOT, check=True)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
+        subprocess.run([*git, *words], cwd=source, check=True)
+    subprocess.run(["git", "clone", "-q", "-c", "core.autocrlf=true", str(source), str(clone)], check=True)
+    files = [p.relative_to(source) for p in source.rglob("*") if p.is_file() and ".git/" not in f"{p}"]
+    assert len(files) > 20
+    for name in files:
+        assert (clone / name).read_bytes() == (source / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://github.com/me/book", "https://github.com/me/book/", "https://github.com/me/book.git", "git@github.com:me/book.git",
+     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book"],
+)  # fmt: skip
+def test_addresses_of_the_repository(monkeypatch, url):
+    monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
+    assert books.repository() == ("https://github.com/me/book", "main")
+    assert books.colab_url("toy", "trust").endswith("/github/me/book/blob/main/notebooks/trust/toy.ipynb")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://gitlab.com/me/book", "git@example.org:me/book.git", "book", "", "https://github.com/me"]
+)
+def test_addresses_that_colab_cannot_open_are_refused(monkeypatch, url):
+    monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
+    with pytest.raises(BookError, match="give a GitHub address"):
+        books.repository()
+
+
+def test_a_book_inside_another_repository_has_no_commit_of_its_own(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    inner = tmp_path / "book-main"
+    inner.mkdir()
+    (inner / "a").write_text("a")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "outer"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "ROOT", inner)
+    assert provenance.commit() == (None, None)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    commit, dirty = provenance.commit()
+    assert len(commit) == 10 and dirty is False
+
+
+def test_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert cores() == 1
+
+
+def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
+    from book.tools import book
+
+    monkeypatch.setattr(book, "BUILD", tmp_path)
+    for error, says in (
+        (BlockingIOError(errno.EWOULDBLOCK, "busy"), "Another `make book` is at work"),
+        (OSError(errno.ENOLCK, "No locks available"), r"cannot be locked \(No locks available\).*BOOK_BUILD"),
+    ):
+
+        def flock(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(BookError, match=says), book.only_one():
+            pass
