@@ -4,9 +4,12 @@ import errno
 import fcntl
 import json
 import os
+import re
 import subprocess
+from importlib import metadata
 
 import pytest
+from packaging.version import Version
 
 from book.tools import ROOT, BookError, cores
 from book.tools import notebooks as books
@@ -93,6 +96,28 @@ def test_a_clone_with_other_line_ends_has_the_same_bytes(tmp_path):
     assert len(files) > 20
     for name in files:
         assert (clone / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def floors():
+    """Lowest Python that each package of the lock asks for."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for name in re.findall(r"^([\w.-]+)==", lock, re.M):
+        wanted = metadata.metadata(name).get("Requires-Python") or ""
+        yield name, [Version(v) for v in re.findall(r">=\s*([\d.]+)", wanted)]
+
+
+def test_the_python_that_is_stated_is_the_python_that_runs():
+    """In pyproject, Makefile and README: no package of the lock asks for a newer one."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    stated = Version(re.search(r'requires-python = ">=([\d.]+)"', project)[1])
+    assert f"Python {stated} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"needs Python {stated} or newer" in makefile and f"< ({stated.major}, {stated.minor})" in makefile
+    assert f"python>={stated}," in (ROOT / "environment.yml").read_text(encoding="utf-8")
+    found = dict(floors())
+    assert len(found) > 100
+    too_new = {name: [str(v) for v in all_] for name, all_ in found.items() if any(v > stated for v in all_)}
+    assert not too_new, f"these need a newer Python than {stated}: {too_new}"
 
 
 @pytest.mark.parametrize(
