@@ -6,6 +6,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+import sysconfig
 from importlib import metadata
 
 import pytest
@@ -13,6 +15,7 @@ from packaging.version import Version
 
 from book.tools import ROOT, BookError, cores
 from book.tools import notebooks as books
+from data_scripts import environment
 from shared import provenance
 from tests.conftest import python
 
@@ -174,3 +177,47 @@ def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
         monkeypatch.setattr(fcntl, "flock", flock)
         with pytest.raises(BookError, match=says), book.only_one():
             pass
+
+
+@pytest.mark.slow
+def test_any_name_of_a_folder_works(checkout, tmp_path):
+    """Spaces, brackets, quotes, ampersands and dollars: what people's downloads and names have."""
+    place = tmp_path / "Tom & Jerry's  $HOME (1)"
+    checkout.rename(place)
+    (place / ".venv").symlink_to(sys.prefix)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BOOK_")}
+    command = ["make", "-o", "ready", "book", "PAPERS=toy", "SCALE=smoke"]
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (place / "_build/smoke/_build/html/notebooks/noisy_labels/toy.html").exists()
+
+
+def test_an_environment_that_does_not_serve_says_why(tmp_path, monkeypatch):
+    assert environment.complaint() is None
+    other = tmp_path / "moved"
+    other.mkdir()
+    (other / "requirements.lock").write_text("numpy==0.0.1\n")
+    assert environment.complaint(other) == "it was made for a book in another folder"
+    link = tmp_path / "imperfect_labels.pth"
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": str(tmp_path)})
+    assert environment.complaint(other) == "it was never finished"
+    link.write_text(f"{other}\n")
+    assert environment.complaint(other).startswith("numpy is ") and "says 0.0.1" in environment.complaint(other)
+    (other / "requirements.lock").write_text("no-such-package==1.0\n")  # pip was sent elsewhere: an empty environment
+    assert environment.complaint(other) == "no-such-package is not in it"
+    (other / "requirements.lock").write_text(f"numpy=={metadata.version('numpy')}\n")
+    assert environment.complaint(other) is None
+
+
+def test_make_makes_the_environment_again_where_it_does_not_work(tmp_path):
+    """A dangling interpreter, or none: the environment's rule is reached, and not "Nothing to be done"."""
+    tree = tmp_path / "book"
+    (tree / "data_scripts").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "data_scripts/environment.py"):
+        (tree / name).write_bytes((ROOT / name).read_bytes())
+    (tree / ".venv/bin").mkdir(parents=True)
+    for target in ("/nowhere/python3", "/bin/false"):
+        (tree / ".venv/bin/python").unlink(missing_ok=True)
+        (tree / ".venv/bin/python").symlink_to(target)
+        done = subprocess.run(["make", "setup", "PYTHON=/bin/false"], cwd=tree, capture_output=True, text=True)
+        assert done.returncode != 0 and "environment] Error" in done.stderr, done.stderr
