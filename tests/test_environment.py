@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -221,3 +222,24 @@ def test_make_makes_the_environment_again_where_it_does_not_work(tmp_path):
         (tree / ".venv/bin/python").symlink_to(target)
         done = subprocess.run(["make", "setup", "PYTHON=/bin/false"], cwd=tree, capture_output=True, text=True)
         assert done.returncode != 0 and "environment] Error" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
+    words = [word for word in BOOK if word != "--no-site"]
+    python(checkout, *words, check=True)
+    html = checkout / "_build/smoke/_build/html"
+    page = html / "notebooks/noisy_labels/toy.html"
+    whole = page.read_bytes()
+    for damage in (page.unlink, lambda: shutil.rmtree(html / "_static"), lambda: page.write_text("another builder's")):
+        damage()
+        done = python(checkout, *words)
+        assert done.returncode == 0, done.stderr
+        assert page.read_bytes() == whole and (html / "_static/book.css").exists(), damage
+    assert "Building" not in python(checkout, *words).stdout
+    # a truncated notebook is run again, and nothing else stands in the way
+    run = checkout / "_build/runs/smoke/noisy_labels/toy.ipynb"
+    run.write_bytes(run.read_bytes()[:2000])
+    done = python(checkout, *words)
+    assert done.returncode == 0 and "running toy" in done.stdout, done.stdout + done.stderr
+    json.loads(run.read_text())

@@ -173,6 +173,12 @@ def write(files: dict[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+def built(html: Path) -> str:
+    """Digest of which files a built site has, and of their sizes: what was deleted or overwritten is made again."""
+    files = sorted((str(path.relative_to(html)), path.stat().st_size) for path in html.rglob("*") if path.is_file())
+    return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
 def html_folder(scale: str) -> Path:
     """Where the site of a scale is built: `_build/html` for the default, aside for the others."""
     return (BUILD if scale == "small" else BUILD / scale / "_build") / "html"
@@ -199,12 +205,14 @@ def build(scale: str, slugs: list[str]) -> Path:
     ).hexdigest()
     stamp = html.parent / f"site-{scale}.json"
     old = json.loads(stamp.read_text()) if stamp.exists() else {}
-    if front.exists() and old.get("state") == state:
+    if old.get("state") == state and old.get("built") == built(html):
         return front
     stamp.unlink(missing_ok=True)
     extension = Path(__file__).with_name("sphinx_scripts.py").read_bytes()
     frame = [hashlib.sha256(part).hexdigest() for part in (files["_toc.yml"], files["_config.yml"], extension)]
-    if old.get("frame") != frame:  # another menu is on every page, and pages that went must go
+    if old.get("frame") != frame or (
+        old.get("state") == state and front.exists()
+    ):  # another menu is on every page, and pages that went must go
         shutil.rmtree(html, ignore_errors=True)
         shutil.rmtree(html.parent / ".doctrees", ignore_errors=True)
         shutil.rmtree(html.parent / ".jupyter_cache", ignore_errors=True)
@@ -224,5 +232,5 @@ def build(scale: str, slugs: list[str]) -> Path:
         for line in [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-20:]:
             print(f"  {line}", file=sys.stderr)
         raise BookError(f"The site was not built: mend the warnings above (all of them: {log}).")
-    stamp.write_text(json.dumps({"state": state, "frame": frame}), encoding="utf-8")
+    stamp.write_text(json.dumps({"state": state, "frame": frame, "built": built(html)}), encoding="utf-8")
     return front
