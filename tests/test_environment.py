@@ -243,3 +243,19 @@ def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
     done = python(checkout, *words)
     assert done.returncode == 0 and "running toy" in done.stdout, done.stdout + done.stderr
     json.loads(run.read_text())
+
+
+def test_a_folder_that_cannot_be_written_says_which_variable_to_set(monkeypatch, tmp_path):
+    from book.tools import book
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(book, "BUILD", tmp_path / "file" / "_build")
+    with pytest.raises(BookError, match="cannot be written .*BOOK_BUILD="), book.only_one():
+        pass
+
+
+@pytest.mark.slow
+def test_a_relative_build_folder(checkout):
+    done = python(checkout, *BOOK, env={"BOOK_BUILD": "elsewhere"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (checkout / "elsewhere/runs/smoke/noisy_labels/toy.json").exists()

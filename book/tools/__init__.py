@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BOOK_BUILD") or ROOT / "_build")  # elsewhere for measurements
+BUILD = Path(os.environ.get("BOOK_BUILD") or ROOT / "_build").absolute()  # elsewhere for measurements
 
 
 class BookError(Exception):

@@ -38,8 +38,14 @@ def only_one():
 
     A killed one gives the lock back by dying, once the scheduler, which holds it too, has died as well.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as file:
+    try:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        lock = (BUILD / "lock").open("w")
+    except OSError as error:
+        raise BookError(
+            f"{BUILD} cannot be written ({error.strerror}): name a folder that can, such as BOOK_BUILD=~/book-build make book."
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

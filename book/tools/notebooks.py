@@ -118,7 +118,7 @@ def setup_cell(slug: str) -> str:
     """The set-up cell, the same in every notebook but for the slug."""
     url, branch = repository()
     text = (Path(__file__).parent / "setup_cell.txt").read_text(encoding="utf-8")
-    return text.format(source=f"git+{url}@{branch}", tag=branch, slug=slug).strip()
+    return text.format(source=f"git+{url}@{branch}", tag=branch.replace("/", "-"), slug=slug).strip()
 
 
 def card_cell(slug: str) -> str:
