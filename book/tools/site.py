@@ -18,6 +18,7 @@ import yaml
 
 from book.tools import BUILD, ROOT, BookError, cards, pages
 from book.tools import plan as planning
+from book.tools.keys import canonical
 from book.tools.memo import memo
 from book.tools.notebooks import config, notebook, papers, source
 from book.tools.run_one import ANSI
@@ -36,7 +37,7 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
     run = nbformat.read(planning.outputs(scale, slug)[0], as_version=4)
     code = {cell["id"]: cell for cell in run.cells if cell.cell_type == "code"}
     wanted = [cell for cell in today.cells if cell.cell_type == "code"]
-    if [c["id"] for c in wanted] != list(code) or any(c.source != code[c["id"]].source for c in wanted):
+    if [c["id"] for c in wanted] != list(code) or any(_differs(c, code[c["id"]]) for c in wanted):
         raise BookError(
             f"The run of {slug} at {scale} has other code than the notebook: run `make book PAPERS={slug}`."
         )
@@ -44,6 +45,13 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
         cell.outputs = code[cell["id"]].outputs
         cell.execution_count = code[cell["id"]].execution_count
     return today
+
+
+def _differs(cell: nbformat.NotebookNode, run: nbformat.NotebookNode) -> bool:
+    """Whether a cell computes or shows something else than the cell that ran; comments and the set-up do not count."""
+    if cell.source == run.source or "setup" in cell.metadata.get("tags", []):
+        return False
+    return canonical(cell.source) != canonical(run.source)
 
 
 def show_cards(book: nbformat.NotebookNode, html: str) -> None:
