@@ -107,12 +107,12 @@ read_off = {  # budget: accuracy in %
     1024: (82.0, 82.5, 81.6, 81.7, 80.9, 79.5, 75.2, np.nan),
 }
 fig, ax = plt.subplots(figsize=(6.0, 3.2))
-for j, (budget, height) in enumerate(read_off.items()):
+for j, (money, height) in enumerate(read_off.items()):
     style = dict(color=plots.COLORS[j], marker=plots.MARKERS[j])
-    ax.plot(shares_read, height, label=f"budget {budget:,}", **style)
-ax.axhline(
-    74.7, color="black", linewidth=1, linestyle="--", label="weak labels"
-)
+    known = np.isfinite(height)
+    at, height = np.array(shares_read)[known], np.array(height)[known]
+    ax.plot(at, height, label=f"budget {money:,}", **style)
+ax.axhline(74.7, color="black", linestyle="--", label="weak labels")
 ax.set(xlabel="weak share of the budget, %", ylabel="test accuracy, %")
 fig.legend(loc="outside lower center", ncols=4)
 plt.show()
@@ -129,7 +129,7 @@ cfg = paper.settings(
     seen=(10, 10, 10),  # principal directions that the weak model sees
     budgets=(*2 * ((16, 64, 256, 800),), (16, 32, 64, 128, 256, 512, 800)),
     shares=3 * ((0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1),),
-    some=((0.4, 1), (0.2, 0.4, 0.8, 1), (0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1)),
+    some=((0.2, 1), (0.2, 0.6, 1), (0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1)),
     prices=3 * ((0.5, 0.1, 0.01),),  # of a weak label; a panel costs 1
     passes=(300, 30_000, 30_000),  # examples seen per stage, at most
     rates=((1e-3, 3e-3), *2 * ((3e-4, 1e-3, 3e-3, 1e-2),)),
@@ -138,7 +138,9 @@ cfg = paper.settings(
 )
 PANEL = 10  # votes in a good label
 PRICE = 0.1  # of a weak label, in the main experiment
-MIDDLE, MIX = 256, 0.4  # the paper's mixed regime: 40 % weak at a budget of 256
+MIDDLE = 256  # here all-good and all-weak cross on pilot seeds
+MIX = 0.4  # the paper's best weak share at 256
+TOP = 0.2  # the best mixed share at 256 on pilot seeds, here
 
 # %% [markdown]
 # ## The method
@@ -160,9 +162,7 @@ def purchase(budget, share, price, pool):
     Where the pool runs out of items for weak labels, money is left over.
     """
     if not (0 <= share <= 1 and price > 0 and budget >= 0):
-        raise ValueError(
-            f"share {share}, price {price}, budget {budget}: no purchase"
-        )
+        raise ValueError(f"no purchase: {budget=}, {share=}, {price=}")
     n_good = int((1 - share) * budget + 1e-9)  # 1e-9: 0.2 * 800 is not 159
     if n_good > pool:
         raise ValueError(f"{n_good} good labels are more than {pool} items")
@@ -247,34 +247,25 @@ def train_stage(x, w, rows, y, rate, orders, passes=30_000, confident=False):
     best, missed = torch.full((len(w),), -1.0).to(w), torch.zeros(len(w)).to(w)
     if m <= held:
         return w, best
-    x_val, y_val, rows, y = (
-        x[rows[:, :held]],
-        y[:, :held],
-        rows[:, held:],
-        y[:, held:],
-    )
+    x_val, y_val = x[rows[:, :held]], y[:, :held]
+    rows, y = rows[:, held:], y[:, held:]
     batch, epoch = min(32, m - held), max((m - held) // 32, 1)  # size, updates
     look = int(np.ceil(m / 32))  # steps between two looks, 50 at most
-    warm_up, steps = (
-        max(min(40, look), 2),
-        int(np.ceil(max(passes / m, 1) * epoch)),
-    )
+    steps = int(np.ceil(max(passes / m, 1) * epoch))
+    warm_up = max(min(40, look), 2)
+    decay = max(steps - warm_up, 1)
     kept, w, goal = w, w.clone(), torch.full_like(best, -torch.inf)
     state = torch.zeros_like(w), torch.zeros_like(w)
     for t in range(steps):
         if t % epoch == 0:  # a new order of the same labels
-            order = torch.stack(
-                [torch.randperm(m - held, generator=g) for g in orders]
-            )
-            order = order.to(x.device)
+            drawn = [torch.randperm(m - held, generator=g) for g in orders]
+            order = torch.stack(drawn).to(x.device)
         at = order[:, batch * (t % epoch) :][:, :batch]
         x_b, y_b = x[rows.gather(1, at)], y.gather(1, at)
         if confident:
             opinion = torch.sigmoid((x_b @ w[..., None])[..., 0])
             y_b = confident_target(y_b, opinion, t)
-        fall = 0.5 + 0.5 * np.cos(
-            np.pi * (t - warm_up) / max(steps - warm_up, 1)
-        )
+        fall = 0.5 + 0.5 * np.cos(np.pi * (t - warm_up) / decay)
         rate_t = rate * (t / warm_up if t < warm_up else fall)
         training_step(w, state, x_b, y_b, rate_t, t)
         if (t + 1) % min(50, look) == 0 or t + 1 == steps:
@@ -323,6 +314,8 @@ def students(world, bought, cheap, rate, method="sequential"):
         w = w + world.start
     passes, score = cfg.passes * (2 if method == "mixture" else 1), None
     for stage, (rows, labels) in enumerate(stages):
+        if rows.shape[1] < 3:  # two labels are held out: nothing to train on
+            continue
         if method == "uncertainty" and stage == 1:
             rest = world.order[:, n_weak:]
             doubt = -(w @ world.x.T).abs().gather(1, rest)
@@ -330,25 +323,17 @@ def students(world, bought, cheap, rate, method="sequential"):
             rows = shuffled(picked, world.seeds)
         orders = [streams.torch(s, "batches") for s in world.seeds]
         confident = method == "log-confidence" and stage == 0
+        y = labels.gather(1, rows)
         w, score = train_stage(
-            world.x,
-            w,
-            rows,
-            labels.gather(1, rows),
-            rate,
-            orders,
-            passes,
-            confident,
+            world.x, w, rows, y, rate, orders, passes, confident
         )
     return w, score
 
 
 def shuffled(rows, seeds):
     """Each row of (S, m) in a random order of its seed."""
-    m = rows.shape[1]
-    draws = [
-        torch.randperm(m, generator=streams.torch(s, "mix")) for s in seeds
-    ]
+    m, rngs = rows.shape[1], [streams.torch(s, "mix") for s in seeds]
+    draws = [torch.randperm(m, generator=g) for g in rngs]
     return rows.gather(1, torch.stack(draws).to(rows.device))
 
 
@@ -433,10 +418,8 @@ print("Step, ranking score, log-confidence, purchases, frontier: all agree.")
 ratings = load("vader_ratings", scale=paper.scale)
 vectors = load("vader_minilm", scale=paper.scale).float().cpu().numpy()
 domain = np.asarray(ratings.domain)[: len(vectors)]
-movie, tweet = (
-    np.flatnonzero(domain == "movie"),
-    np.flatnonzero(domain == "tweet"),
-)
+movie = np.flatnonzero(domain == "movie")
+tweet = np.flatnonzero(domain == "tweet")
 panel_of = np.asarray(ratings.hit)[movie]
 width = max(len(ratings.ratings[i]) for i in movie)
 votes = np.full((len(movie), width), np.nan)  # 1 praise, 0 blame, 1/2 neither
@@ -444,9 +427,7 @@ for row, i in enumerate(movie):
     signs = np.sign(np.asarray(ratings.ratings[i], float))
     votes[row, : len(signs)] = (signs + 1) / 2
 features = np.sqrt(vectors.shape[1]) * (vectors - vectors[movie].mean(0))
-praise = np.array(
-    [np.sign(np.asarray(ratings.ratings[i])).sum() > 0 for i in tweet]
-)
+praise = np.array([np.sign(ratings.ratings[i]).sum() > 0 for i in tweet])
 prior = features[tweet][praise].mean(0) - features[tweet][~praise].mean(0)
 features = features[movie]
 prior /= (features @ prior).std()
@@ -558,15 +539,12 @@ paper.say(
 
 # %%
 tuning = gather(range(900, 900 + cfg.tuning))
-score_of = {}
+score_of = dict.fromkeys(cfg.rates, 0.0)
 for rate in cfg.rates:
-    tried = [
-        students(
-            tuning, purchase(MIDDLE, f, PRICE, cfg.pool), tuning.weak, rate
-        )[1].mean()
-        for f in cfg.shares
-    ]
-    score_of[rate] = float(np.mean([float(s) for s in tried]))
+    for f in cfg.shares:
+        bought = purchase(MIDDLE, f, PRICE, cfg.pool)
+        _, score = students(tuning, bought, tuning.weak, rate)
+        score_of[rate] += score.mean().item() / len(cfg.shares)
 RATE = max(score_of, key=score_of.get)
 paper.choice("all arms", {"learning rate": list(cfg.rates)}, RATE)
 
@@ -604,28 +582,28 @@ weak = main["weak model"]
 LOW, HIGH = cfg.budgets[0], cfg.budgets[-1]
 for budget in cfg.budgets:  # the best split of each seed
     table = np.array([weak[budget][f] for f in cfg.shares])
-    best = 100 * np.array(cfg.shares)[table.argmax(0)]
+    parts = [purchase(budget, f, PRICE, cfg.pool) for f in cfg.shares]
+    spent = np.array([100 * n * PRICE / (n * PRICE + m) for n, m in parts])
+    best = spent[table.argmax(0)]
     x_at = f"{np.log2(budget):.3g}"
     paper.arm("best split", f"weak share, budget of two to the {x_at}", best)
 
 # %% mystnb={"figure": {"caption": "Test accuracy against the share of the budget that is spent on cheap labels, one line per budget, mean and 95 % band over seeds. Cheap labels by a weak model, with as many errors at random, and by one real person. A line that falls to the right says buy quality, one that rises says buy quantity. Dashed: the accuracy of the cheap labels, where it is inside the panel.", "name": "fig-quantity_quality-main"}, "image": {"alt": "Three panels of lines over the weak share from 0 to 100 percent, one line for each budget, with a dashed horizontal line for the accuracy of the cheap labels."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.8), sharey=True)
 for ax, (name, table) in zip(axes, main.items()):
-    for j, (budget, row) in enumerate(table.items()):
+    for j, (money, row) in enumerate(table.items()):
         at = sorted(row)
         x_at = [list(cfg.shares).index(f) for f in at]
         ys = np.array([row[f] for f in at]).T
         color, marker = plots.COLORS[j], plots.MARKERS[j]
-        plots.band(ax, x_at, ys, label=f"{budget}", color=color, marker=marker)
+        plots.band(ax, x_at, ys, label=f"{money}", color=color, marker=marker)
     ticks = [f"{100 * f:g}" for f in cfg.shares]
     ax.set_xticks(range(len(ticks)), ticks, fontsize=8, rotation=60)
     ax.set(title=name)
 axes[1].set_xlabel("weak share of the budget, %")
 for ax, name in zip(axes, main):
     if quality[name].mean() < axes[0].get_ylim()[1]:
-        ax.axhline(
-            quality[name].mean(), color="black", linewidth=1, linestyle="--"
-        )
+        ax.axhline(quality[name].mean(), color="black", linestyle="--")
 axes[0].set_ylabel("test accuracy, %")
 fig.legend(
     *axes[0].get_legend_handles_labels(),
@@ -646,8 +624,8 @@ small, half, large = weak[LOW], weak[MIDDLE], weak[HIGH]
 paper.say(
     f"With the weak model: at budget {LOW} all-weak is "
     f"{lead(small[1], small[0])} ahead of all-good; at {MIDDLE} a weak share "
-    f"of {100 * MIX:g} % is {lead(half[MIX], half[1])} ahead of all-weak and "
-    f"{lead(half[MIX], half[0])} ahead of all-good; at {HIGH} all-good is "
+    f"of {100 * TOP:g} % is {lead(half[TOP], half[1])} ahead of all-weak and "
+    f"{lead(half[TOP], half[0])} ahead of all-good; at {HIGH} all-good is "
     f"{lead(large[0], large[1])} ahead of all-weak."
 )
 
@@ -659,7 +637,7 @@ paper.say(
 #
 # ### Other ways to train on the same purchase
 #
-# All of them get the labels of a weak share of 40 % (uncertainty picks its good labels itself).
+# All of them get the labels of the paper's weak share of 40 % (uncertainty picks its good labels itself).
 
 # %%
 variants = {"sequential": {b: weak[b][MIX] for b in cfg.budgets}}
@@ -706,39 +684,36 @@ for price in cfg.prices:
             else:
                 w, _ = students(few, (n_weak, n_good), few.weak, RATE)
                 found = test_accuracy(few, w)
+                arm = f"weak label at {price:g}: {share_name(f)}"
+                metric = f"test accuracy, budget {budget}"
+                paper.arm(arm, metric, found, seeds=few.seeds)
             points.append((n_weak * price + n_good, f, found))
 
 # %% mystnb={"figure": {"caption": "Cost and accuracy of every purchase at three prices of a weak label, on a logarithmic cost axis; the line joins the Pareto frontier. The colour of a point tells the weak share: from dark (weak labels only) to light (good labels only) along the frontier is the order of the paper's regimes.", "name": "fig-quantity_quality-frontier"}, "image": {"alt": "Three scatter panels of accuracy over cost for weak-label prices of one half, one tenth and one hundredth, with a line through the Pareto-optimal points, coloured by weak share."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, len(cfg.prices), figsize=(7, 3.2), sharey=True)
 told = []
 for ax, (price, points) in zip(axes, priced.items()):
-    cost, share, height = (
-        np.array(c)
-        for c in zip(*[(c, 100 * f, a.mean()) for c, f, a in points])
-    )
+    table = np.array([(c, 100 * f, a.mean()) for c, f, a in points])
+    cost, share, height = table.T
     on = frontier(cost, height)
     ax.plot(cost[on], height[on], color=plots.COLORS[6], linewidth=1)
     style = dict(c=share, cmap="cividis_r", vmin=0, vmax=100, s=34, zorder=3)
     dots = ax.scatter(cost, height, edgecolor="black", linewidth=0.4, **style)
-    ax.set(
-        xscale="log", title=f"weak label at {price:g}", xlabel="cost, panels"
-    )
+    ax.set(xscale="log", xlabel="cost, panels", title=f"weak label {price:g}")
     ax.minorticks_off()
     ax.set_xticks(cfg.budgets, [str(b) for b in cfg.budgets])
     told.append(f"at {price:g}: " + ", ".join(f"{share[i]:g}" for i in on))
 axes[0].set_ylabel("test accuracy, %")
 fig.colorbar(dots, ax=axes, label="weak share, %", pad=0.01)
 plt.show()
-paper.say(
-    "Weak shares in % along the frontier, cheap to dear: "
-    + "; ".join(told)
-    + "."
-)
+told = "; ".join(told)
+paper.say(f"Weak shares in % along the frontier, cheap to dear: {told}.")
 
 # %% [markdown]
 # ## Paper against measured
 #
-# Budget 256 and the share of 40 % are the paper's. Only the largest budget is ours: the sentences end before 1,024 is spent at a tenth each.
+# The budgets 16 and 256 are the paper's, and at 256 all-good and all-weak meet on our pilot seeds: there a mixture has its best chance.
+# Its share was chosen on pilot seeds too; the paper's own 40 % is a claim of its own. Only the largest budget is ours: the sentences end before 1,024 is spent at a tenth each.
 
 # %%
 paper.report()
@@ -747,16 +722,14 @@ paper.report()
 # ## What to take away
 
 # %% tags=["hide-input", "show"]
-small, half, large = weak[LOW], weak[MIDDLE], weak[HIGH]
-mixes = [f for f in cfg.shares if 0 < f < 1]
-top = max(mixes, key=lambda f: half[f].mean())
 paper.say(
     f"On film reviews, with a weak model right on {right['weak model']}: "
     f"at a budget of {LOW} weak labels lead by {lead(small[1], small[0])}, at "
-    f"{HIGH} good labels by {lead(large[0], large[1])}. At {MIDDLE} the best "
-    f"split ({100 * top:g} % weak) is {lead(half[top], half[1])} ahead of "
-    f"all-weak and {lead(half[top], half[0])} ahead of all-good; the paper's "
-    f"figure has 2.2 and 10.3 points there."
+    f"{HIGH} good labels by {lead(large[0], large[1])}. At {MIDDLE} a mixture "
+    f"({100 * TOP:g} % weak) is {lead(half[TOP], half[1])} ahead of all-weak "
+    f"and {lead(half[TOP], half[0])} ahead of all-good; with the paper's share "
+    f"of {100 * MIX:g} % it is {lead(half[MIX], half[1])} and "
+    f"{lead(half[MIX], half[0])}, where the paper's figure has 2.2 and 10.3."
 )
 union = variants["mixture"]
 paper.say(
@@ -803,6 +776,7 @@ paper.say(
 # - **Regimes tried on pilot seeds (100 and up) and dropped.** Ten panels for the weak model (its accuracy swings by three points from seed to seed) and twenty directions
 #   (it is then as good as 800 good labels can make the student, so quality has no room to win); a test set of 990 sentences and ten seeds (half of the claims undecided);
 #   100 steps a stage with a learning rate for each student by its own held-out labels (noise where three labels are held out);
+#   mixtures of 40 % weak as the only ones that claims speak of (on pilot seeds 20 % is better here); forty seeds (at a budget of 16 good labels swing by eight points);
 #   package descriptions of Debian, where sixteen labels already give 65 % and the lines cross below a budget of 64.
 #
 # ## On your own data

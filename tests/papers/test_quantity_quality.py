@@ -131,11 +131,11 @@ def test_a_stage_against_the_authors_rules(m):
     rng = np.random.default_rng(m)
     x = torch.tensor(rng.normal(size=(600, 6)), dtype=torch.float32)
     soft = torch.sigmoid(2 * x[:, 0] + torch.tensor(rng.normal(size=600), dtype=torch.float32))
-    rows = torch.tensor(np.array([rng.permutation(600)[:m] for _ in range(4)]))
-    w = 0.1 * torch.tensor(rng.normal(size=(4, 6)), dtype=torch.float32)
-    streams = [torch.Generator().manual_seed(s) for s in range(4)]
+    rows = torch.tensor(np.array([rng.permutation(600)[:m] for _ in range(16)]))
+    w = 0.1 * torch.tensor(rng.normal(size=(16, 6)), dtype=torch.float32)
+    streams = [torch.Generator().manual_seed(s) for s in range(16)]
     got, score = ns.train_stage(x, w, rows, soft[rows], 0.003, streams, passes=3000)
-    for j in range(4):
+    for j in range(16):
         generator = torch.Generator().manual_seed(j)
         head, best = authors_stage(x, w[j], rows[j], soft[rows[j]], 0.003, generator, 3000)
         assert torch.allclose(got[j], head, atol=1e-4), j
