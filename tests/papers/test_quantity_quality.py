@@ -114,7 +114,7 @@ def authors_stage(x, w, rows, y, rate, generator, passes):
                 truth = (y[:held] > 0.5).numpy()
                 one_class = truth.all() or not truth.any()
                 scores = (x[rows[:held]] @ head.detach()).numpy()
-                value = 0.5 if one_class else roc_auc_score(truth, scores)
+                value = 0.5 if one_class else round(roc_auc_score(truth, scores), 9)  # equal ranks, equal value
                 if value > best:
                     best, kept = value, head.detach().clone()
                 if goal is None or value >= goal + 0.01:
