@@ -10,7 +10,7 @@ from shared.record import registration
 CLAIM = {"id": "better", "kind": "difference", "metric": "accuracy", "unit": "points", "direction": "higher", "delta": 1.0,
          "primary": True, "ours": {"arm": "A"}, "baseline": {"arm": "B"}}  # fmt: skip
 AT_FULL = {**CLAIM, "id": "real", "untestable": {"smoke": "needs data", "small": "needs data"}}
-INFO = {"slug": "toy", "claims": [CLAIM, AT_FULL]}
+INFO = {"slug": "toy", "short": "Toy", "claims": [CLAIM, AT_FULL]}
 RECORD = {"results": {"scale": "small", "seeds": [0, 1], "settings": {"n": 10}}, "provenance": {"commit": "abc"}}
 PILOT = {
     "settings": {"n": 10},

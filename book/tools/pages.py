@@ -130,6 +130,11 @@ def in_deltas(claim: dict, outcome) -> str:
     return f"{stats.in_deltas(claim, outcome.effect):.4g}"
 
 
+def commit_words(provenance: dict) -> str:
+    """Commit of a run in words: a book that is no repository of its own has none."""
+    return f"commit {provenance['commit']}" if provenance["commit"] else "of a copy without a commit"
+
+
 def used_names(text: str) -> set[str]:
     """Public names of `shared` that a notebook's code uses: "module.name"."""
     modules, names, attributes = {}, set(), []  # modules: local name -> module of shared
@@ -186,8 +191,8 @@ class Context:
         return (
             f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
             f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
-            f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
-            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}. "
+            f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, "
+            f"{commit_words(p)}{changed}. {full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}. "
             f"{self.registered(slug)}\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
             f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::'
@@ -415,7 +420,7 @@ class Context:
             parts.append(
                 f"(full-{slug.replace('_', '-')})=\n[{info['title']}](../notebooks/{info['part']}/{slug}.ipynb): "
                 f"{len(results['seeds'])} seeds{jobs}, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
-                f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
+                f"{p['date'][:10]}, {commit_words(p)}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
             shown = [
