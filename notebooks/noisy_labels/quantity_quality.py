@@ -817,10 +817,8 @@ def two_stages(x_weak, y_weak, x_good, y_good, x_new, rate=3e-3, seed=0):
 
 tumours = load_breast_cancer()
 x, y = tumours.data, tumours.target  # (569, 30); 1 is benign
-guess = (x[:, 1] < np.median(x[:, 1])).astype(
-    float
-)  # a rule on one measurement
-for_sale, held_back = np.arange(0, 400), np.arange(400, 569)
+guess = 1.0 * (x[:, 1] < np.median(x[:, 1]))  # a rule on one measurement
+held_back = np.arange(400, 569)
 p = two_stages(x[20:400], guess[20:400], x[:20], y[:20], x[held_back])
 hit = 100 * ((p > 0.5) == y[held_back]).mean()
 rule = 100 * (guess[held_back] == y[held_back]).mean()
