@@ -412,8 +412,11 @@ def predict(net, x, chunk=1000):
 
 # %%
 def share(hits, among):
-    """Percentage of `among` that are `hits`, per seed: (S, n) and (S, n) -> (S,)."""
-    return (100.0 * (hits & among).sum(-1) / among.sum(-1).clamp(min=1)).cpu().numpy()
+    """Percentage of `among` that are `hits`, per seed: (S, n), (S, n) -> (S,).
+
+    NaN where there is nothing to be shared.
+    """
+    return (100.0 * (hits & among).sum(-1) / among.sum(-1)).cpu().numpy()
 
 
 def evaluate(net, d, targets):
