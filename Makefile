@@ -11,7 +11,7 @@ PROFILE ?=
 WHAT ?=
 WHY ?=
 REPEATS ?=
-TESTS ?= tests notebooks
+TESTS ?= tests
 export PYTHONPATH := $(CURDIR)
 
 help: ## this list
@@ -32,9 +32,9 @@ setup: $(BIN)/.ready ## make .venv from the lock file
 book: $(BIN)/.ready ## run what is out of date, build the site into _build/html
 	@$(BIN)/python -m book.tools.book --papers "$(PAPERS)" --scale "$(SCALE)" --seeds "$(SEEDS)" --profile "$(PROFILE)" $(if $(CORES),--cores $(CORES))
 
-test: $(BIN)/.ready ## lint, then every test
+test: $(BIN)/.ready ## lint, then every test; PAPERS="x y": all that concerns those papers
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || { echo "ruff has complaints: run make format"; exit 1; }
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --nbmake --nbmake-timeout=300 $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(PAPERS),--papers "$(PAPERS)") $(TESTS)
 
 test-cluster: $(BIN)/.ready ## run the book through a Slurm of one node on this machine (needs root, slurm-wlm, munge)
 	@$(BIN)/python -m pytest tests/cluster/slurm.py

@@ -52,15 +52,16 @@ def pairs(y: torch.Tensor, rate: float, mapping: Mapping[int, int] | int, genera
         class in `mapping` change.
 
     Raises:
-        ValueError: as `symmetric`; a class that turns into itself.
+        ValueError: as `symmetric`; a class that turns into itself or is below 0.
 
     Source: G. Patrini and others, CVPR 2017, arXiv:1609.03683.
     """
     if isinstance(mapping, int):
+        _check(y, rate, mapping, "pair")
         mapping = {k: (k + 1) % mapping for k in range(mapping)}
-    if any(source == target for source, target in mapping.items()):
-        raise ValueError(f"A class cannot turn into itself, in {dict(mapping)}.")
-    _check(y, rate, max([1, *mapping, *mapping.values(), *(int(y.max()) for _ in y[:1])]) + 1, "pair")
+    if any(source == target or min(source, target) < 0 for source, target in mapping.items()):
+        raise ValueError(f"Each class turns into another one, both numbers from 0; got {dict(mapping)}.")
+    _check(y, rate, max([1, *mapping, *mapping.values(), int(y.max()) if y.numel() else 0]) + 1, "pair")
     noisy = y.clone()
     for source, target in mapping.items():
         rows = (y == source).nonzero().squeeze(1)

@@ -97,6 +97,7 @@ def dawid_skene(
             f"Dawid-Skene needs an item, two classes, iterations from 0 and a floor between 0 and 1 / {classes}; got "
             f"{len(votes)} items, {classes} classes, {iterations} iterations, floor {floor}."
         )
+    votes = votes.astype(np.int64)
     items, workers = np.nonzero(votes != MISSING)
     total, W = max(len(items), 1), votes.shape[1]
     columns = workers * classes + votes[items, workers]
@@ -217,7 +218,7 @@ def top_two_probs(g: np.ndarray, h: np.ndarray, q: np.ndarray, p: np.ndarray, cl
     g, h, q = _classes(g, classes), _classes(h, classes), np.asarray(q, float)[:, None]
     if (g == h).any():
         raise ValueError("The most confusing answer of an item must differ from its truth.")
-    if not all(((0 <= v) & (v <= 1)).all() for v in (q, np.asarray(p, float))):
+    if not all(((v >= 0) & (v <= 1)).all() for v in (q, np.asarray(p, float))):
         raise ValueError("The probabilities q and p lie between 0 and 1.")
     one_hot = np.eye(classes)
     considered = q * one_hot[g] + (1 - q) * one_hot[h]  # (items, classes)

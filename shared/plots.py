@@ -159,6 +159,9 @@ def heatmap(
         linewidths=0.5,
         cbar_kws={"label": unit},
     )
+    cells = ax.collections[0].get_facecolors()[~np.isnan(values).ravel()]
+    for text, color in zip(ax.texts, cells):  # the one of black and white that stands out more
+        text.set_color("black" if seaborn.utils.relative_luminance(color) > 0.18 else "white")
     ax.set_facecolor("0.85")
     ax.grid(False)
     ax.tick_params(length=0, labelrotation=0)

@@ -18,9 +18,11 @@ from shared.claims import (
     design_effect,
     effects,
     judge,
-    mean_and_error,
+    mean_and_sd,
     rate_unit,
+    reach,
     sign,
+    standard_errors,
     t_quantile,
     to_shown,
     working_delta,
@@ -61,12 +63,7 @@ def detectable_effect(kind: str, sd: float, seeds: int, item_se: float = 0.0) ->
     """
     if kind not in SUPERIORITY and kind not in POWER:
         raise ValueError(f"Kind {kind!r} has no effect per seed to detect.")
-    if seeds < 2 or not math.isfinite(sd):
-        return math.inf
-    seed_var = sd**2 / seeds
-    variance = seed_var + item_se**2
-    df = (seeds - 1) * (variance / seed_var) ** 2 if seed_var > 0 else math.inf
-    return sum(t_quantile(p, df) for p in POWER.get(kind, POWER_OF_TWO_SIDED)) * math.sqrt(variance)
+    return reach(standard_errors(sd, seeds, item_se), *POWER.get(kind, POWER_OF_TWO_SIDED))
 
 
 def pilot_power(claim: dict, values: dict, seeds: int) -> dict:
@@ -90,16 +87,14 @@ def pilot_power(claim: dict, values: dict, seeds: int) -> dict:
     find = _pilot_proportion if claim["kind"] == "proportion" else _pilot_mean
     mean, sd, factor, detectable = max((find(claim, arm, seeds) for arm in arms), key=lambda found: found[3])
     limit = _share_of_delta(len(arms)) * working_delta(claim)
-    shown = {
+    found = {
         "mean": to_shown(claim, mean),
         "sd": sd,
         "factor": factor,
-        "detectable": to_shown(claim, detectable) if math.isfinite(detectable) else None,
+        "detectable": to_shown(claim, detectable),
         "limit": to_shown(claim, limit),
     }
-    return {k: v if v is not None and math.isfinite(v) else None for k, v in shown.items()} | {
-        "powered": detectable <= limit
-    }
+    return {name: v if math.isfinite(v) else None for name, v in found.items()} | {"powered": detectable <= limit}
 
 
 def _share_of_delta(arms: int) -> float:
@@ -109,10 +104,8 @@ def _share_of_delta(arms: int) -> float:
 
 def _pilot_mean(claim, values, seeds):
     per_seed = effects(claim, values)
-    factor = pilot_factor(len(per_seed))
-    sd = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else math.inf
-    detectable = detectable_effect(claim["kind"], sd * factor, seeds, values.get("item_se", 0.0))
-    return float(per_seed.mean()), sd, factor, detectable
+    factor, (mean, sd) = pilot_factor(len(per_seed)), mean_and_sd(per_seed)
+    return mean, sd, factor, detectable_effect(claim["kind"], sd * factor, seeds, values.get("item_se", 0.0))
 
 
 def _pilot_proportion(claim, values, seeds):
@@ -191,23 +184,27 @@ def p_value(claim: dict, values: dict) -> float | None:
         return max(p_value(claim, arm) for arm in values["arms"].values())
     if kind == "proportion":
         return _proportion_p(claim, values)
-    mean, se, df = mean_and_error(effects(claim, values), values.get("item_se", 0.0))
-    delta = working_delta(claim)
+    per_seed, delta = effects(claim, values), working_delta(claim)
+    mean, sd = mean_and_sd(per_seed)
+    errors = standard_errors(sd, len(per_seed), values.get("item_se", 0.0))
     if kind in SUPERIORITY:
-        return min(1.0, 2 * _tail(mean, se, df))
-    above = _tail(mean + delta, se, df)
-    return max(above, _tail(delta - mean, se, df)) if kind == "equivalence" else above
+        return min(1.0, 2 * _tail(mean, errors))
+    above = _tail(mean + delta, errors)
+    return max(above, _tail(delta - mean, errors)) if kind == "equivalence" else above
 
 
-def _tail(distance, se, df):
-    """One-sided p of a mean that lies `distance` above its null."""
+def _tail(distance, errors):
+    """One-sided p of a mean that lies `distance` above its null, the largest over `standard_errors`."""
     from scipy import special
 
-    if math.isinf(se):
-        return 1.0
-    if se == 0:
-        return 0.0 if distance > 0 else 1.0
-    return float(special.stdtr(df, -distance / se) if math.isfinite(df) else special.ndtr(-distance / se))
+    def p(se, df):
+        if math.isinf(se):
+            return 1.0
+        if se == 0:
+            return 0.0 if distance > 0 else 1.0
+        return float(special.stdtr(df, -distance / se) if math.isfinite(df) else special.ndtr(-distance / se))
+
+    return max(p(se, df) for se, df in errors)
 
 
 def _proportion_p(claim, values):
@@ -254,18 +251,15 @@ def prediction_interval(values_a, level: float = 0.95, seeds_b: int | None = Non
     Returns:
         low, high; infinite with one seed.
     """
-    values = np.asarray(values_a, float)
-    # Spread so that the error of their mean is that of the difference of the two runs: sd * sqrt(1 / n + 1 / m).
-    spread = math.sqrt(1 + len(values) / (seeds_b or max(1, len(values))))
-    centre = values.mean() if values.size else 0.0
-    mean, se, df = mean_and_error(centre + spread * (values - centre), math.sqrt(2) * item_se)
-    if math.isinf(se):
-        return -math.inf, math.inf
-    half = t_quantile(0.5 + level / 2, df) * se
+    mean, sd = mean_and_sd(values_a)
+    n = len(values_a)
+    # the error of a mean of n seeds of this sd is that of the difference of both runs: sd * sqrt(1 / n + 1 / m)
+    errors = standard_errors(sd * math.sqrt(1 + n / (seeds_b or n)), n, math.sqrt(2) * item_se)
+    half = reach(errors, 0.5 + level / 2)
     return mean - half, mean + half
 
 
-def prediction(claim: dict, values: dict):
+def prediction(claim: dict, values: dict, level: float = 0.95):
     """`prediction_interval` of a claim's effect in a second run, as shown.
 
     Args:
@@ -278,9 +272,9 @@ def prediction(claim: dict, values: dict):
     if claim["kind"] == "exact":
         return None
     if "arms" in values:
-        return {arm: prediction(claim, arm_values) for arm, arm_values in values["arms"].items()}
+        return {arm: prediction(claim, arm_values, level) for arm, arm_values in values["arms"].items()}
     if claim["kind"] == "proportion":
-        found = judge(claim, values, level=0.975)  # one-sided at 2.5 %: an interval of 95 %
+        found = judge(claim, values, level=0.5 + level / 2)  # one-sided, so that the interval has this level
         return tuple(found.effect + math.sqrt(2) * (limit - found.effect) for limit in (found.low, found.high))
-    low, high = prediction_interval(effects(claim, values), item_se=values.get("item_se", 0.0))
+    low, high = prediction_interval(effects(claim, values), level, item_se=values.get("item_se", 0.0))
     return to_shown(claim, low), to_shown(claim, high)

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from shared import claims as _claims
+from shared.values import item_error
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent if (HERE.parent / "_toc.yml").exists() else None  # None where only the package is installed
@@ -240,8 +241,7 @@ def _item_error(kind: str, x, table: list[list[dict]], seeds: int) -> float | No
         weights = places / (places @ places)
     elif kind == "interaction":
         weights = np.array([-1.0, 1.0])
-    per_item = sum(w * gap for w, gap in zip(weights, gaps))
-    return float(per_item.std(ddof=1) / np.sqrt(len(per_item)))
+    return item_error(sum(w * gap for w, gap in zip(weights, gaps)))
 
 
 def verdicts(info: dict, record: dict) -> dict[str, _claims.Outcome]:

@@ -1,8 +1,13 @@
 """Networks of all seeds side by side: a small network leaves a processor idle, a row of them does not.
 
 Every tensor has a leading axis of length S, one place a seed. The networks share nothing: *add* the losses over that
-axis and each network receives exactly the gradient that it would receive alone. With `torch.func.vmap`
+axis and each network receives exactly the gradient that it would receive alone; SGD and AdamW keep them apart, clipping
+the norm of all gradients together would not. With `torch.func.vmap`
 (https://docs.pytorch.org/tutorials/intermediate/ensembling.html), or by one batched product where layers are linear.
+
+Speed against one after another on one core, 5 and 10 seeds, batches of 32 to 128: perceptrons 1.9 to 4.5 times
+(`stacked` 1.5 to 2.6), a small convolutional network with strides 1.4 to 2.8, one with 16 and 32 channels at full
+resolution 0.8 to 1.2: there the processor is busy already, and `loop=True` is as good.
 """
 
 from __future__ import annotations
@@ -152,8 +157,8 @@ class Linears(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _check(x, len(self.weight))
         if self.bias is None:
-            return torch.bmm(x, self.weight.to(x.dtype))
-        return torch.baddbmm(self.bias.to(x.dtype), x, self.weight.to(x.dtype))  # autocast leaves baddbmm's types alone
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)
 
     def alone(self, k: int) -> nn.Linear:
         """Layer `k` as torch's own."""
@@ -233,6 +238,19 @@ def take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     if rows.dim() != 2 or len(rows) != len(x):
         raise ValueError(f"Rows are (S, b) for x (S, n, ...), got {tuple(rows.shape)} for {tuple(x.shape)}.")
     return x[torch.arange(len(x), device=x.device)[:, None], rows.to(x.device)]
+
+
+def dropout(x: torch.Tensor, rate: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Dropout whose masks do not depend on which seeds run side by side: each is drawn from its seed's own generator.
+
+    Args:
+        x: (S, ...). rate: share that is set to zero, from 0 to 1; the rest is divided by 1 - rate.
+        generators: S, on the CPU. For training only: leave the call out in evaluation.
+    """
+    if not 0 <= rate <= 1 or len(generators) != len(x):
+        raise ValueError(f"Dropout needs a rate from 0 to 1 and one generator a seed, got {rate}, {len(generators)}.")
+    keep = torch.stack([torch.rand(x.shape[1:], generator=g) for g in generators]) >= rate
+    return x * keep.to(x.device) / max(1 - rate, 1e-12)
 
 
 @torch.no_grad()

@@ -52,17 +52,27 @@ def from_items(items, unit: str, what: str) -> tuple[list[float], list[float]]:
     return numbers((factor * scores.mean(1)).tolist(), what), numbers(sums, what)
 
 
-def item_standard_error(ours_items, baseline_items=None) -> float:
+def item_error(per_item_effect, seeds: int = 1) -> float:
     """Standard error that a test set shared by all seeds adds to a mean effect.
 
     Args:
-        ours_items: (seeds, items) score of every test item, whose mean is the metric. baseline_items: the same for
-            the baseline, items in the same order, or None.
+        per_item_effect: (items,) mean over seeds of every test item's score, ours minus baseline.
+        seeds: where the entries are sums over that many seeds instead of means.
 
     Returns:
         What a paired bootstrap over test items would give as the standard deviation of the mean effect, in
-        closed form: sd over items of the seed-averaged paired difference, over sqrt(items).
+        closed form: sd over items, over sqrt(items).
     """
+    import numpy as np
+
+    effect = np.asarray(per_item_effect, float) / seeds
+    if effect.ndim != 1 or len(effect) < 2 or not np.isfinite(effect).all():
+        raise ValueError(f"Items must be one finite number for each of at least two items, got shape {effect.shape}.")
+    return float(effect.std(ddof=1) / math.sqrt(len(effect)))
+
+
+def item_standard_error(ours_items, baseline_items=None) -> float:
+    """`item_error` of the scores themselves: (seeds, items) each, items in one order, or no baseline."""
     import numpy as np
 
     scores = np.asarray(plain(ours_items), float)
@@ -73,8 +83,7 @@ def item_standard_error(ours_items, baseline_items=None) -> float:
         scores = scores - other
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise ValueError("Items must be a (seeds, items) array with at least two items.")
-    per_item = scores.mean(0)
-    return float(per_item.std(ddof=1) / math.sqrt(len(per_item)))
+    return item_error(scores.mean(0))
 
 
 def means(items) -> list[float]:

@@ -147,6 +147,111 @@ def test_the_same_generator_state_gives_the_same_votes():
     np.testing.assert_array_equal(*draws)
 
 
+def test_no_iteration_gives_the_vote_shares_and_one_is_one_round(case):
+    """One round: matrices from the vote shares, then the posterior that these matrices give; nothing more."""
+    votes, classes, _ = case
+    counts = crowd.vote_counts(votes, classes)
+    shares = counts / counts.sum(1, keepdims=True)
+    none = crowd.dawid_skene(votes, classes, iterations=0)
+    np.testing.assert_allclose(none.posterior, shares)
+    np.testing.assert_allclose(none.prior, shares.mean(0))
+    assert none.loglik == []
+    posterior = np.tile(np.log(none.prior), (len(votes), 1))
+    for i, w in zip(*np.nonzero(votes >= 0)):
+        posterior[i] += np.log(none.confusion[w, :, votes[i, w]])
+    posterior = np.exp(posterior - posterior.max(1, keepdims=True))
+    one = crowd.dawid_skene(votes, classes, iterations=1)
+    np.testing.assert_allclose(one.posterior, posterior / posterior.sum(1, keepdims=True), atol=1e-9)
+    assert len(one.loglik) == 1
+    early = crowd.dawid_skene(votes, classes, tolerance=np.inf)  # at the earliest after two
+    np.testing.assert_allclose(early.posterior, crowd.dawid_skene(votes, classes, 2, tolerance=None).posterior)
+
+
+@pytest.mark.parametrize("one_coin", [False, True])
+def test_no_answers_no_workers_one_item_one_worker_and_a_silent_worker(one_coin):
+    for votes in (np.full((4, 3), crowd.MISSING), np.zeros((4, 0), int)):
+        found = crowd.dawid_skene(votes, 3, one_coin=one_coin)
+        np.testing.assert_allclose(found.posterior, np.full((4, 3), 1 / 3))
+        np.testing.assert_allclose(found.confusion, np.full((votes.shape[1], 3, 3), 1 / 3), atol=1e-12)
+        assert (crowd.majority_vote(votes, 3) == 0).all() and not crowd.vote_counts(votes, 3).any()
+    one = crowd.dawid_skene(np.array([[1]]), 3, one_coin=one_coin)
+    np.testing.assert_allclose(one.posterior, [[0, 1, 0]], atol=1e-6)
+    agreed = crowd.dawid_skene(np.array([[1, 1, -1], [0, 0, -1], [-1, -1, -1]]), 2, one_coin=one_coin)
+    assert agreed.posterior[:2].argmax(1).tolist() == [1, 0] and agreed.posterior[:2].max(1).min() > 0.9
+    np.testing.assert_allclose(agreed.confusion[2], np.full((2, 2), 0.5))
+    shares = crowd.dawid_skene(np.array([[1, 1, -1], [0, 0, -1], [-1, -1, -1]]), 2, 0, one_coin=one_coin)
+    np.testing.assert_allclose(shares.posterior, [[0, 1], [1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(shares.prior, [0.5, 0.5])
+    for found in (one, agreed):
+        np.testing.assert_allclose(found.confusion.sum(2), 1)
+        for part in (found.posterior, found.prior, found.confusion, np.array(found.loglik)):
+            assert np.isfinite(part).all()
+        np.testing.assert_allclose(found.posterior.sum(1), 1)
+
+
+@pytest.mark.parametrize("one_coin", [False, True])
+def test_two_choices_and_a_perfect_tie(one_coin):
+    tie = crowd.dawid_skene(np.array([[0, 1], [0, 1]]), 2, one_coin=one_coin, iterations=20)
+    np.testing.assert_allclose(tie.posterior.sum(1), 1)
+    np.testing.assert_allclose(tie.posterior[0], tie.posterior[1])
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=300)
+    votes = crowd.one_coin_votes(y, np.array([0.9, 0.8, 0.7, 0.6]), 2, rng)
+    found = crowd.dawid_skene(votes, 2, one_coin=one_coin)
+    assert (found.posterior.argmax(1) == y).mean() > 0.85
+    np.testing.assert_allclose(found.confusion[:, [0, 1], [0, 1]].mean(1), [0.9, 0.8, 0.7, 0.6], atol=0.1)
+
+
+def test_small_types_of_integers_do_not_overflow():
+    votes = np.array([[4, 4, -1]] * 100, np.int8)
+    counts = crowd.vote_counts(votes, 5)
+    assert counts[:, 4].tolist() == [2] * 100 and counts.sum() == 200
+    for kind in (np.uint8, np.uint64):
+        unsigned = np.array([[4, 0]] * 100, kind)
+        np.testing.assert_array_equal(crowd.vote_counts(unsigned, 5), crowd.vote_counts(unsigned.astype(int), 5))
+        mine, theirs = (crowd.dawid_skene(v, 5).posterior for v in (unsigned, unsigned.astype(int)))
+        np.testing.assert_allclose(mine, theirs)
+
+
+def test_simulators_without_items_or_workers():
+    rng = np.random.default_rng(0)
+    assert crowd.one_coin_votes(np.zeros(0, int), np.array([0.5]), 3, rng).shape == (0, 1)
+    assert crowd.one_coin_votes(np.zeros(4, int), np.zeros(0), 3, rng).shape == (4, 0)
+    assert crowd.top_two_votes([0], [1], [1.0], [1.0], 2, rng).tolist() == [[0]]
+    assert crowd.top_two_votes([0], [1], [0.0], [1.0], 2, rng).tolist() == [[1]]
+    assert (crowd.one_coin_votes(np.arange(50) % 2, np.zeros(1), 2, rng)[:, 0] == 1 - np.arange(50) % 2).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda r: crowd.dawid_skene(np.zeros((0, 3), int), 3), "needs an item"),
+        (lambda r: crowd.dawid_skene(np.zeros((2, 3), int), 1), "two classes"),
+        (lambda r: crowd.dawid_skene(np.zeros((2, 3), int), 2, iterations=-1), "iterations from 0"),
+        (lambda r: crowd.dawid_skene(np.zeros((2, 3), int), 2, floor=0), "floor"),
+        (lambda r: crowd.dawid_skene(np.full((2, 3), 2), 2), "Votes must lie"),
+        (lambda r: crowd.dawid_skene(np.full((2, 3), np.nan), 2), "whole numbers"),
+        (lambda r: crowd.majority_vote(np.full((2, 3), 2), 2), "Votes must lie"),
+        (lambda r: crowd.vote_counts(np.zeros(3, int), 2), "items, workers"),
+        (lambda r: crowd.vote_counts(np.full((2, 3), -1), 0), "one class or more"),
+        (lambda r: crowd.one_coin_votes([0], [0.5], 1, r), "two classes"),
+        (lambda r: crowd.one_coin_votes([-1], [0.5], 3, r), "in 0..2"),
+        (lambda r: crowd.one_coin_votes([0.0], [0.5], 3, r), "whole number"),
+        (lambda r: crowd.one_coin_votes([0], [np.nan], 3, r), "sum to one"),
+        (lambda r: crowd.one_coin_votes([0], [0.5], 3, r, rate=np.nan), "rate from 0 to 1"),
+        (lambda r: crowd.one_coin_votes([0], [0.5], 3, r, rate=1.1), "rate from 0 to 1"),
+        (lambda r: crowd.confusion_votes([3], np.full((1, 3, 3), 1 / 3), r), "in 0..2"),
+        (lambda r: crowd.confusion_votes([0], np.full((3, 3), 1 / 3), r), "workers, K, K"),
+        (lambda r: crowd.top_two_probs([0], [-1], [0.5], [0.5], 3), "in 0..2"),
+        (lambda r: crowd.top_two_probs([0], [1], [1.5], [0.5], 3), "q and p"),
+        (lambda r: crowd.top_two_probs([0], [1], [0.5], [np.nan], 3), "q and p"),
+    ],
+)
+def test_crowds_that_make_no_sense_are_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call(np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("votes", [[[0, 3]], [[-2, 0]], [[0.5, 1.0]]])
 def test_votes_out_of_range_are_refused(votes):
     with pytest.raises(ValueError, match="[Vv]otes"):

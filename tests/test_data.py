@@ -60,6 +60,22 @@ def test_fashion_mnist_labels_belong_to_their_images():
     assert (guess == d.y_test).float().mean() > 0.6
 
 
+@pytest.mark.parametrize("size", [28, 14, 7, 4, 2, 1])
+def test_small_images_are_means_of_squares_of_the_same_rows(size):
+    parts = dict(train=40, test=9)
+    d, small = load("fashion_mnist", seed=4, **parts), data.images("small", 4, size, **parts)
+    k = 28 // size
+    for part, n in parts.items():
+        assert torch.equal(getattr(small, f"y_{part}"), getattr(d, f"y_{part}"))
+        x, whole = getattr(small, f"x_{part}"), getattr(d, f"x_{part}")
+        assert x.shape == (n, 1, size, size) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1
+        for i, j in ((0, 0), (size - 1, size // 2)):
+            want = whole[:, 0, i * k : (i + 1) * k, j * k : (j + 1) * k].mean((1, 2))
+            torch.testing.assert_close(x[:, 0, i, j], want)
+    assert data.images("smoke", 4, **parts).x_train.shape == (40, 1, 14, 14)
+    assert data.loaded == {"fashion_mnist": data.catalog()["fashion_mnist"]["sha256"]}
+
+
 @pytest.mark.parametrize("sizes", [[40, 10], [13, 5, 4], [100]])
 def test_folds_of_groups(sizes):
     rng = np.random.default_rng(0)
@@ -183,6 +199,16 @@ def test_the_rated_texts_come_from_a_mirror_and_stay_in_the_cache(tmp_path, monk
         (lambda: load("fashion_minst"), "did you mean 'fashion_mnist'"),
         (lambda: load("fashion_mnist"), "is a pool"),
         (lambda: load("debian_packages", train=5), "do not apply"),
+        (lambda: data.images("small", 0, 5, train=5), "28, 14, 7, 4, 2 or 1; got 5"),
+        (lambda: data.images("small", 0, 0, train=5), "got 0"),
+        (lambda: data.images("small", 0, 56, train=5), "got 56"),
+        (lambda: data.images("small", 0, 14.0, train=5), "got 14.0"),
+        (lambda: data.images("small", 0), "is a pool"),
+        (lambda: data.images("small", 0, train=15_000), "do not fit"),
+        (lambda: folds([], [1], 0), "do not fit a pool of 0 rows"),
+        (lambda: folds(range(5), [], 0), "at least one part"),
+        (lambda: folds(range(5), [0, 2], 0), "do not fit"),
+        (lambda: folds(range(5), [2], -1), "whole number from 0"),
     ],
 )
 def test_wrong_calls_are_refused(call, says):
@@ -210,6 +236,28 @@ def test_a_damaged_embedded_file_is_named_with_the_way_back(tmp_path, monkeypatc
     with pytest.raises(DataError, match=rf"{says}.*git checkout.*data_scripts"):
         load("debtags_vocabulary")
     assert data.loaded == {}
+
+
+def test_a_file_that_cannot_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    """The cause is named: whoever lacks a permission would restore the file in vain."""
+    entry = data.catalog()["debtags_vocabulary"]
+
+    def refused(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(data.fetching.Path, "read_bytes", refused)
+    with pytest.raises(DataError, match="cannot be read .Permission denied.: change its permissions"):
+        data.embedded(entry)
+    monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
+    with pytest.raises(DataError, match="cannot be read .Permission denied."):
+        data.fetch(data.catalog()["cifar10"])
+
+
+def test_a_folder_in_a_files_place_cannot_be_read(tmp_path, monkeypatch):
+    (tmp_path / "cifar-10-binary.tar.gz").mkdir()
+    monkeypatch.setenv("BOOK_DATA_MIRROR", str(tmp_path))
+    with pytest.raises(DataError, match="cannot be read .Is a directory"):
+        data.fetch(data.catalog()["cifar10"])
 
 
 # -- downloads ---------------------------------------------------------------------------------------------------
@@ -294,6 +342,8 @@ def server(tmp_path, monkeypatch):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            if "gone" in self.path:
+                return self.send_error(404)
             self.send_response(200)
             if now.promises:
                 self.send_header("Content-Length", str(now.promises))
@@ -322,6 +372,20 @@ def server(tmp_path, monkeypatch):
 
 def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_server_that_refuses_and_a_cache_that_is_none_are_told_apart(server, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setitem(server.entry, "url", server.entry["url"].replace("cifar-10", "gone"))
+        with pytest.raises(DataError, match="refused by its server .status 404.: put gone"):
+            load("cifar10", scale="full")
+    assert not files(server.cache)
+    with monkeypatch.context() as patch:
+        (tmp_path / "file").write_text("")
+        patch.setenv("BOOK_DATA_CACHE", str(tmp_path / "file" / "cache"))
+        with pytest.raises(DataError, match="The cache .*file/cache cannot be used .*BOOK_DATA_CACHE"):
+            load("cifar10", scale="full")
+    assert len(load("cifar10", scale="full").y_train) == 35
 
 
 def test_an_altered_download_leaves_nothing(server):

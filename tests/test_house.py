@@ -37,5 +37,7 @@ def test_lines_are_counted_without_docstrings_and_comments():
 
 
 def test_shared_stays_small():
+    """One idea a module; the whole can be read in an afternoon."""
     sizes = {path.name: code_lines(path.read_text(encoding="utf-8")) for path in (ROOT / "shared").rglob("*.py")}
-    assert sum(sizes.values()) < 2000, sizes
+    assert max(sizes.values()) <= 300, sizes
+    assert sum(sizes.values()) < 3200, sizes

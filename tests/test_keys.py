@@ -101,7 +101,7 @@ def test_which_edits_concern_which_paper(checkout):
         (TOY, "float().mean().item()\n\n\nprint", "float().mean().item() + 0\n\n\nprint", set()),
         (TOY, "of the labels were changed", "of labels were changed", set()),
         ("notebooks/noisy_labels/toy.yml", "A linear classifier", "A classifier", set()),
-        ("notebooks/noisy_labels/toy.yml", "small: 5", "small: 6", {"toy"}),
+        ("notebooks/noisy_labels/toy.yml", "small: 8", "small: 9", {"toy"}),
         ("shared/corrupt.py", '"""Symmetric label noise.', '"""Noise that is symmetric.', set()),
         ("shared/corrupt.py", "noisy = y.clone()", "noisy = y.clone() + 0", {"toy"}),
         ("shared/train.py", "momentum: float = 0.9", "momentum: float = 0.8", {"toy", "toy_two"}),

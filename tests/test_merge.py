@@ -8,6 +8,7 @@ import pytest
 from book.tools import keys, merge
 from shared import claims
 from shared.record import RecordError, results_digest
+from shared.values import item_standard_error
 
 
 def record(seeds, **changes):
@@ -68,9 +69,9 @@ def test_the_share_of_common_items_is_never_taken_too_small():
     rows = [[g.random() for _ in range(50)] for _ in range(4)]
     parts = [record([0, 1]), record([2, 3])]
     for part, items in zip(parts, (rows[:2], rows[2:])):
-        part["results"]["claims"]["better"]["item_se"] = claims.item_standard_error(items)
+        part["results"]["claims"]["better"]["item_se"] = item_standard_error(items)
     merged = merge.merge(parts)["results"]["claims"]["better"]["item_se"]
-    assert merged >= claims.item_standard_error(rows) > 0
+    assert merged >= item_standard_error(rows) > 0
 
 
 @pytest.mark.parametrize(

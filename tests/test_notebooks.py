@@ -223,7 +223,7 @@ def test_claims_say_whose_they_are_where_they_stand_and_why_that_much_matters(sl
 def test_the_claims_were_registered_before_the_record(slug):
     """Committed claims, and a pilot in the same regime in which every primary claim has power."""
     record = read_record(ROOT / "results" / "small" / f"{slug}.json")
-    known, plan = record["provenance"]["registration"], pilot.read(slug)
+    known, plan = record["provenance"]["registration"], registered.read_pilot(slug)
     assert known["commit"] and known["pilot"] == registered.digest(plan)
     assert known["claims"] == registration(describe(slug)), "claims changed after their record"
     assert plan["settings"] == record["results"]["settings"]

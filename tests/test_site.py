@@ -42,10 +42,13 @@ def test_a_site_of_one_paper_links_to_no_page_that_it_lacks(html, slug):
 
 
 @pytest.fixture(scope="session")
-def pages(html):
-    """Every page of the table of contents, parsed: path -> soup."""
+def pages(html, request):
+    """Every page of the table of contents (of the papers chosen), parsed: path -> soup."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     names = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    chosen = request.config.getoption("--papers").split()
+    if chosen:
+        names = [name for name in names if not name.startswith("notebooks/") or name.split("/")[2] in chosen]
     return {name: BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
 
 

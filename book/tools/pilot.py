@@ -15,13 +15,13 @@ from book.tools import BUILD, ROOT, BookError, keys
 from book.tools import plan as planning
 from book.tools.book import only_one, run
 from book.tools.notebooks import select
+from book.tools.registered import PILOTS, read_pilot
 from shared import power
 from shared.data import DataError
 from shared.record import RecordError, claim_digest, claim_values, describe, read_record, write_json
 from shared.scales import resolve_seeds
 
 FIRST = 100  # the first pilot seed
-FOLDER = ROOT / "results" / "pilot"
 
 
 def source_hash(slug: str) -> str:
@@ -44,8 +44,8 @@ def summary(slug: str, record: dict) -> dict:
 
 def file(slug: str, record: dict, why: str) -> dict:
     """The pilot file of a paper with a new pilot in it. Raises BookError where a dropped regime has no reason."""
-    path = FOLDER / f"{slug}.json"
-    old = read(slug) if path.exists() else None
+    path = PILOTS / f"{slug}.json"
+    old = read_pilot(slug) if path.exists() else None
     new = {
         "slug": slug,
         "source": source_hash(slug),
@@ -68,19 +68,6 @@ def file(slug: str, record: dict, why: str) -> dict:
         claims = {name: {k: claim[k] for k in kept if k in claim} for name, claim in old["claims"].items()}
         new["dropped"].append({"why": why, "settings": changed, "seeds": old["seeds"], "claims": claims})
     return new
-
-
-def read(slug: str) -> dict | None:
-    """The pilot file of a paper, None where there is none."""
-    import json
-
-    path = FOLDER / f"{slug}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise BookError(f"{path} is no pilot file ({error}): restore it, or run make pilot PAPERS={slug}.") from None
 
 
 def table(claims: dict) -> str:
@@ -124,7 +111,7 @@ def main() -> int:
             if not planning.is_fresh("small", slug, seeds):
                 continue
             new = file(slug, read_record(planning.outputs("small", slug)[1]), args.why)
-            write_json(FOLDER / f"{slug}.json", new)
+            write_json(PILOTS / f"{slug}.json", new)
             print(f"\n{slug}: {len(seeds)} pilot seeds for {new['planned']} planned\n{table(new['claims'])}")
             bad += [name for name, claim in new["claims"].items() if claim["primary"] and not claim["powered"]]
         if bad:

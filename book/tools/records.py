@@ -12,7 +12,7 @@ import csv
 import json
 import sys
 
-from book.tools import ROOT, BookError, keys, pages, pilot, registered
+from book.tools import ROOT, BookError, keys, pages, registered
 from book.tools import merge as merging
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select
@@ -149,7 +149,7 @@ def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
         if settled and stood == registration(describe(slug)):
             print(f"{slug}: same results")
             continue  # nothing new: the accepted record keeps its date
-        new = registered.complete(slug, new, old, pilot.read(slug))
+        new = registered.complete(slug, new, old, registered.read_pilot(slug))
         print(f"{slug}: " + "\n  ".join(changes))
         tell(slug, scale, old, new)
         path.parent.mkdir(parents=True, exist_ok=True)

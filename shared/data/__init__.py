@@ -111,9 +111,11 @@ def _parts(pool, seed: int, sizes: dict[str, int]) -> SimpleNamespace:
 
 
 def _layout(groups, sizes) -> tuple[list, np.ndarray, int]:
+    if not sizes:
+        raise ValueError("Folds need at least one part.")
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.bincount(index, minlength=len(names))
-    slack = int(counts.max() - 1) * (len(sizes) + 1)  # what cutting at group borders may cost
+    slack = int(counts.max(initial=1) - 1) * (len(sizes) + 1)  # what cutting at group borders may cost
     need = sum(sizes) + slack
     if min(sizes) < 1 or need > len(index):
         raise ValueError(f"Parts of {' + '.join(map(str, sizes))} rows do not fit a pool of {len(index)} rows.")
@@ -140,6 +142,8 @@ def folds(groups, sizes, seed: int) -> list[np.ndarray]:
         One sorted index array per part, of exactly the sizes asked for.
     """
     sizes = list(sizes)
+    if seed < 0:
+        raise ValueError(f"A seed is a whole number from 0, got {seed}.")
     index, counts, pieces = _layout(groups, sizes)
     turn, piece = divmod(seed, pieces)
     place = np.random.default_rng([20231, turn]).permutation(len(counts))
