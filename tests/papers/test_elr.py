@@ -192,8 +192,8 @@ def test_two_rows_and_a_constant_column_are_enough():
 @pytest.mark.parametrize(
     ("x", "y", "says"),
     [
-        ([[0.0], [1.0]], [0], "one label a row"),
-        (np.zeros((0, 2)), [], "one label a row"),
+        ([[0.0], [1.0]], [0], "One label a row"),
+        (np.zeros((0, 2)), [], "One label a row"),
         ([[0.0], [1.0]], [0.0, 1.0], "whole numbers"),
         ([[0.0], [1.0]], [-1, 1], "whole numbers"),
         ([[0.0], [1.0]], [1, 1], "two classes"),
