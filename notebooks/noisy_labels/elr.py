@@ -598,7 +598,7 @@ plt.show()
 lost = (d40.y_noisy != d40.y) & (base.guess != d40.y)
 kept = share(ours.targets.argmax(-1) == d40.y, lost).mean()
 paper.say(
-    "Of the mislabelled examples that cross entropy answers wrongly at the end, "
+    "Of the mislabelled examples that cross entropy gets wrong at the end, "
     f"ELR's targets name the true class in {kept:.0f} %."
 )
 
