@@ -82,8 +82,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # regularisation**, ELR.
 #
 # Why that helps is best seen from the logit of the *true* class. Gradient descent pushes it up or down. The next figure
-# shows the push as a function of how sure the network already is, for an example whose remembered target
-# points to the true class.
+# shows the push for an example whose remembered target points to the true class.
 
 # %% tags=["hide-input"]
 from functools import partial
@@ -121,7 +120,7 @@ plt.show()
 
 # %% [markdown]
 # On the right lies the whole problem: under cross entropy a wrong label pushes a network *harder* the surer it is of
-# the truth, so no wrong label is ever left in peace. ELR turns that push around. Whether a network
+# the truth. ELR turns that push around. Whether a network
 # ends up where the picture promises is for the experiment to show.
 #
 # The settings at the three scales. The learning rate, its first drop, momentum
@@ -239,9 +238,9 @@ def gce_loss(logits, y, t, q):
 # %% [markdown]
 # ### The training step
 #
-# The order is: forward, update the targets of this batch, loss with the *updated* targets, backward,
-# step. All methods share this step and differ in the loss alone. (`mean` runs over the batch.
-# The `sum` has an effect only where several networks train side by side, which comes further down.)
+# Forward, update the targets of this batch, loss with the *updated* targets, backward,
+# step. All methods share this step and differ in the loss alone. (`mean` runs over the batch;
+# the `sum` matters only where several networks train side by side, further down.)
 
 
 # %%
@@ -394,9 +393,9 @@ def predict(net, x, chunk=1000):
 # %% [markdown]
 # ### The loop
 #
-# We follow, every few epochs: the accuracy on clean test images; among the *mislabelled* training
+# We follow the accuracy on clean test images; among the *mislabelled* training
 # examples, the shares answered with the given wrong label (**memorised**) and with the true class
-# (**recovered**); among the correctly labelled ones, the share answered correctly; and how often the targets peak at the true class.
+# (**recovered**); among the others, the share answered correctly; and how often the targets peak at the true class.
 # Results are those of the **last** epoch.
 
 
@@ -620,9 +619,9 @@ for who, one in arms.items():
 paper.table(lines, "40 % drawn anew, last epoch, mean ± standard deviation")
 
 # %% [markdown]
-# Read the table along its columns: a method can memorise little and still not be good, since a
-# network that answers at random memorises next to nothing. Two questions are apart: whether ELR mends the recipe that it is added to (first and last row),
-# the paper's comparison, and whether something simpler does it as well (the rows between).
+# A method can memorise little and still not be good: a
+# network that answers at random memorises next to nothing. Whether ELR mends the recipe that it is added to (first and last row) is
+# the paper's question; whether something simpler does it as well (the rows between) is another.
 #
 # ### More noise, and a rival without a memory
 #
@@ -757,8 +756,8 @@ if cfg.other_betas:
 #
 # ### The KL pull, and targets without a pull
 #
-# Two ablations of the paper. Left: does a KL pull only *delay* memorisation (its Figure C.1)? Right: are the averaged targets perhaps all one needs, without
-# any new term (its Figure D.1)? Every run above kept its targets, those of cross entropy too, where nothing uses them.
+# Two ablations of the paper. Left: does a KL pull only *delay* memorisation (its Figure C.1)? Right: are the averaged targets all one needs, without
+# any new term (its Figure D.1)? Every run above kept targets, those of cross entropy too, where nothing uses them.
 
 # %% mystnb={"figure": {"caption": "40 % noise, over training. Left: memorised share of the mislabelled examples for the three KL pulls of the paper, cross entropy and ELR. Right: how often the averaged targets peak at the true class, with the regulariser (ELR) and without it (CE). Bands: 95 % intervals over seeds.", "name": "fig-elr-kl"}, "image": {"alt": "Two panels over epochs. Left: memorised share for cross entropy, ELR and KL pulls with lambda 1, 5 and 10. Right: share of targets at the true class for ELR and for cross entropy, which rise together at first and then part."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4))
@@ -790,8 +789,8 @@ if kl:
 # %% [markdown]
 # ### Labels that people got wrong
 #
-# A coin knows nothing of the images; people do. CIFAR-10N {cite}`wei2022cifar10n` holds three paid people's answers for each
-# training image of CIFAR-10, and its hardest set of labels, `worse`, takes a wrong answer wherever one of the three gave one. Such errors are **systematic**: a cat that
+# A coin knows nothing of the images; people do. CIFAR-10N {cite}`wei2022cifar10n` holds three people's answers for each
+# training image of CIFAR-10; its hardest labels, `worse`, take a wrong answer wherever one of the three gave one. Such errors are **systematic**: a cat that
 # looks like a dog is called a dog by people, and by a young network as well.
 # It needs the images of CIFAR-10, hence the scale `full`.
 
@@ -875,7 +874,7 @@ if kl:
 #
 # ## On your own data
 #
-# One function: numbers and given labels in; suspicious labels, and the class that the network's memory names instead, out. Nothing but the pieces of this page is in it.
+# Numbers and given labels in; suspicious labels, and the class that the network's memory names instead, out.
 
 
 # %% tags=["own-data"]
@@ -929,7 +928,7 @@ print(
 # any weight; where errors follow the image, as those of people do; where most errors fall on one class or a class has a handful of examples: the term may give that class up (move all wrong labels
 # of the example above into one of its three clouds and see).
 #
-# No well-kept library that we know holds ELR; the authors' repository has the loss. To *find* wrong labels without training anything in a special way, `cleanlab` takes the out-of-fold probabilities
+# No well-kept library that we know holds ELR; the authors' repository has the loss. To *find* wrong labels after ordinary training, `cleanlab` takes the out-of-fold probabilities
 # of any classifier; the page on confident learning shows how.
 
 # %% [markdown]
