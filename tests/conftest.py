@@ -117,6 +117,12 @@ def checkout(source_tree, tmp_path):
     return tree
 
 
+def pilot(checkout: Path, *slugs: str) -> None:
+    """Run papers of a checkout on pilot seeds, as they must be before their records are accepted."""
+    env = {"BOOK_BUILD": str(checkout / "_build/pilot")}
+    python(checkout, "-m", "book.tools.pilot", "--papers", " ".join(slugs), "--seeds", "3", env=env, check=True)
+
+
 @pytest.fixture(scope="session")
 def html():
     """Folder of the site of `smoke` runs of every paper, made by the command that readers use."""

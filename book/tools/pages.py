@@ -19,34 +19,28 @@ from book.tools.memo import memo
 from book.tools.notebooks import PARTS, colab_url, papers, repository, source
 from shared import claims as stats
 from shared.data import catalog
-from shared.paper import RecordError, describe, effect_text, number, paper_text, read_record, verdict_text, verdicts
+from shared.record import RecordError, describe, read_record, verdicts
+from shared.show import effect_text, number, paper_text, verdict_text
 
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
-SHORT = {
-    stats.HOLDS: "holds",
-    stats.SMALLER: "holds but smaller",
-    stats.FAILS: "does not hold",
-    stats.UNRESOLVED: "unresolved",
-    stats.NOT_TESTABLE: "not testable",
-}
 COLORS = {  # Okabe and Ito; the shape says the same for readers who see none
     stats.HOLDS: ("#009E73", "o"),
-    stats.SMALLER: ("#56B4E9", "s"),
-    stats.FAILS: ("#D55E00", "X"),
-    stats.UNRESOLVED: ("#4D4D4D", "D"),
+    stats.TRIVIAL: ("#56B4E9", "s"),
+    stats.NOT_SEEN: ("#E69F00", "X"),
+    stats.REVERSED: ("#D55E00", "X"),
+    stats.REFUTED: ("#D55E00", "X"),
+    stats.UNDECIDED: ("#4D4D4D", "D"),
+    stats.NOT_RUN: ("#4D4D4D", "."),
     stats.NOT_TESTABLE: ("#4D4D4D", "."),
 }
+PLURAL = {stats.HOLDS: "hold"}
 COLUMNS = ("part", "slug", "claim", "origin", "kind", "fidelity", "verdict", "effect", "low", "high", "delta", "unit", "seeds",
            "paper_effect", "seconds")  # fmt: skip
 
 
 def counted(counts: Counter) -> str:
-    """Counts of verdicts in words: "11 hold, 1 does not hold"."""
-
-    def words(verdict):
-        text = SHORT[verdict]
-        return text if counts[verdict] == 1 else text.replace("holds", "hold").replace("does not", "do not")
-
+    """Counts of verdicts in words: "11 hold, 1 not seen"."""
+    words = lambda v: PLURAL.get(v, v) if counts[v] > 1 else v  # noqa: E731
     return ", ".join(f"{counts[v]} {words(v)}" for v in stats.VERDICTS if counts[v])
 
 
@@ -196,7 +190,7 @@ class Context:
         body = []
         for slug in self.slugs:
             info, outcomes = self.infos[slug], self.outcomes[slug].values()
-            got = "|".join(dict.fromkeys(SHORT[o.verdict] for o in outcomes))
+            got = "|".join(dict.fromkeys(o.verdict for o in outcomes))
             seconds = self.records[slug]["provenance"]["seconds"]
             body.append(
                 f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
@@ -213,7 +207,7 @@ class Context:
         """A table with filters above it; heads marked 1 sort."""
         options = {
             "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
-            "verdict": [(SHORT[v], SHORT[v]) for v in stats.VERDICTS],
+            "verdict": [(v, v) for v in stats.VERDICTS],
             "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
         }
         selects = " ".join(
@@ -354,12 +348,12 @@ class Context:
                 if paper is not None:
                     printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
                 body.append(
-                    f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
+                    f'<tr data-part="{info["part"]}" data-verdict="{o.verdict}" data-fidelity="{info["fidelity"]}">'
                     f'<td><a href="../notebooks/{info["part"]}/{slug}.html#{claim_place(slug, claim["id"])}">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
                     f"{info['fidelity']}{delta}</small>{note}</td>"
                     f'<td data-sort="{in_deltas(claim, o)}">{escape(effect_text(claim, o))}</td>'
-                    f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
+                    f'<td><span class="verdict {o.verdict.replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
                     f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
                 )
         heads = [("paper", 1), ("claim", 1), ("measured effect", 1), ("verdict", 1), ("printed in the paper", 0)]
@@ -383,7 +377,11 @@ class Context:
                 f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
-            shown = [(c, found[c["id"]]) for c in info["claims"] if found[c["id"]].verdict != stats.NOT_TESTABLE]
+            shown = [
+                (c, found[c["id"]])
+                for c in info["claims"]
+                if found[c["id"]].verdict not in (stats.NOT_RUN, stats.NOT_TESTABLE)
+            ]
             rows = [f"| {c['sentence']} | {effect_text(c, o)} | {verdict_text(c, o)} |" for c, o in shown]
             parts.append("\n".join(["| claim | measured effect | verdict |", "| --- | --- | --- |", *rows]))
         return "\n\n".join(parts) + "\n\nAs a file: {download}`records_full.json`."
