@@ -44,7 +44,15 @@ def is_the_book():
 if not is_the_book():
     # A folder of its own: a stranger's package called `shared` stays untouched.
     home = os.path.join(tempfile.gettempdir(), "imperfect-labels-main")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--upgrade",
+    ]
     done = subprocess.run(
         [*pip, "--target", home, SOURCE], capture_output=True, text=True
     )
@@ -730,7 +738,7 @@ paper.say(
     f"Keras; against PyTorch's it lies at "
     f"{cross['ResNet-50 (PyTorch)']:.0f} % prevalence. ResNet-18 repeats "
     f"{repeats[0]:.0f} % of the flagger's mistakes, no other network more "
-    f"than {repeats[1]:.0f} %: the errors were picked with eyes like its own. "
+    f"than {repeats[1]:.0f} %: whoever picked the errors saw with its eyes. "
     f"On labels of single raters the strongest rival, plain disagreement, is "
     f"{ours[0] - plain[0]:.1f} points less precise and finds "
     f"{plain[1] - ours[1]:.0f} points more of the errors."
@@ -823,13 +831,12 @@ paper.say(
 # %% tags=["solution", "hide-cell"]
 by_benign = net["benign"].mean(1).argsort()
 worse, better = np.split(by_benign, 2)
-gain = net["corrected"][better].mean(0) - net["corrected"][worse].mean(
-    0
-)  # (|C|,)
-half = 196 * gain.std(ddof=1) / np.sqrt(len(gain))
+halves = [net["corrected"][half].mean(0) for half in (better, worse)]
+gain = halves[0] - halves[1]  # (|C|,)
+width = 196 * gain.std(ddof=1) / np.sqrt(len(gain))
 paper.say(
     f"The better half is {100 * gain.mean():+.1f} points from the other on "
-    f"the corrected errors (95 % interval over images: +-{half:.1f}), for "
+    f"the corrected errors (95 % interval over images: +-{width:.1f}), for "
     "these 34 networks and the errors that this flagger found."
 )
 
