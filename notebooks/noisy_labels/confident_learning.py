@@ -44,15 +44,7 @@ def is_the_book():
 if not is_the_book():
     # A folder of its own: a stranger's package called `shared` stays untouched.
     home = os.path.join(tempfile.gettempdir(), "imperfect-labels-main")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--upgrade",
-    ]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
     done = subprocess.run(
         [*pip, "--target", home, SOURCE], capture_output=True, text=True
     )
@@ -698,10 +690,10 @@ def recount(d):
 
 if paper.scale == "full":
     d, table = load("label_errors", scale="full"), []
-    for name, part in (("CIFAR-10", d.cifar10), ("20 newsgroups", d.news)):
-        (estimate, both), sent = recount(part), len(part.checked)
-        row = {"test set": name, "estimate": estimate, "sent": sent}
-        table.append(row | {"both": both})
+    for name, published in (("CIFAR-10", d.cifar10), ("20 newsgroups", d.news)):
+        (estimate, both), sent = recount(published), len(published.checked)
+        entry = {"test set": name, "estimate": estimate, "sent": sent}
+        table.append(entry | {"both": both})
         what = "estimated count within 5 % of the labels sent"
         paper.arm(name, what, S * [abs(estimate / sent - 1) <= 0.05], "true")
         what = "labels with the smallest margins are those sent"
