@@ -14,7 +14,7 @@
 #
 # Curtis G. Northcutt, Anish Athalye, Jonas Mueller. *NeurIPS 2021 (Datasets and Benchmarks)*. [arXiv 2103.14749](https://arxiv.org/abs/2103.14749) · [the authors' code](https://github.com/cleanlab/label-errors) (Apache-2.0) · {cite}`confident_learning`
 #
-# **In one line.** Confident learning finds wrong labels from out-of-sample predictions; which networks win on the labels that were corrected depends on who looked for the errors.
+# **In one line.** Confident learning finds wrong labels from out-of-sample predictions; which networks win on the corrected labels can hinge on who looked for the errors.
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. The paper's votes and the predictions of its networks, as released, are counted again; the flagging runs on other data, crowd ratings of short texts with a whole panel as judge.
 #
