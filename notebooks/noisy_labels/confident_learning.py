@@ -116,7 +116,7 @@ S = len(paper.seeds)
 # ### How sure is sure?
 #
 # The input is a given label $\tilde y_i$ for every example and a row of probabilities $\hat p_{ik}$ from a model that
-# did **not** train on this example (cross-validation). A fixed threshold such as one half would be unfair: a model is less
+# did **not** train on this example (cross-validation); we call that model the *flagger*. A fixed threshold such as one half would be unfair: a model is less
 # sure of shirts than of trousers. So each class has a threshold of its own, the mean
 # probability that its members get for their own label:
 #
@@ -505,7 +505,7 @@ paper.say(
 
 # %% [markdown]
 # The printed crossing at 9 % is met with the Keras network, whose accuracy is several points below that of PyTorch's network of the same name. A comparison inside one framework needs a test set
-# in which two labels of five are wrong. Is a small network at least better on the errors themselves? The next figure asks who does well there. A network *repeats* a mistake of the flagger if, on a benign image whose given label the flagger missed, it predicts the flagger's wrong class.
+# of which two fifths are originally mislabelled images. Is a small network at least better on the errors themselves? The next figure asks who does well there. A network *repeats* a mistake of the flagger if, on a benign image whose given label the flagger missed, it predicts the flagger's wrong class.
 
 # %% mystnb={"figure": {"caption": "34 ImageNet networks, accuracy on the corrected labels of the errors. Left: against accuracy on benign images. Right: against the share of the flagger's mistakes on benign images that the network repeats. ResNet-18 stands alone in the right panel: it makes the mistakes of the model that looked for the errors.", "name": "fig-confident_learning-kin"}, "image": {"alt": "Two scatter plots of 34 networks. On the left corrected accuracy first rises with benign accuracy and then falls, ResNet-18 far above the others. On the right ResNet-18 lies far to the right and above all others."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.5), sharey=True)
@@ -544,7 +544,7 @@ for title, part in scores.items():
 
 # %% [markdown]
 # Why that matters: an error enters $\mathcal C$ if the *flagger* contradicted the label and people sided with the flagger's own suggestion. A network that makes the flagger's choices is right there
-# by selection, whatever its size. Both networks that win in the abstract, ResNet-18 and VGG-11, are the flagger's nearest kin on their test set. Errors that the flagger did not find might favour others; nobody has looked at them.
+# by selection, whatever its size. Both networks that win in the abstract, ResNet-18 and VGG-11, are the flagger's nearest kin on their test set. Errors that the flagger did not find might favour others; they were not judged.
 #
 # ### Part 3: the method at work
 #
