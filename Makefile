@@ -9,6 +9,7 @@ SEEDS ?=
 CORES ?=
 PROFILE ?=
 WHAT ?=
+WHY ?=
 REPEATS ?=
 TESTS ?= tests notebooks
 export PYTHONPATH := $(CURDIR)
@@ -47,6 +48,9 @@ notebook: $(BIN)/.ready ## a new paper from the template: PART=noisy_labels SLUG
 records: $(BIN)/.ready ## run at small (SCALE=full: the papers named), show what changed, accept the records
 	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)"
 
+pilot: $(BIN)/.ready ## run the papers named on pilot seeds (100 and up): what the planned seeds could detect; WHY="..." of a dropped regime
+	@BOOK_BUILD="$(CURDIR)/_build/pilot" $(BIN)/python -m book.tools.pilot --papers "$(PAPERS)" --seeds "$(SEEDS)" --why "$(WHY)" $(if $(CORES),--cores $(CORES))
+
 drift: $(BIN)/.ready ## run at small again, aside, and compare with the accepted records
 	@BOOK_BUILD="$(CURDIR)/_build/drift" $(BIN)/python -m book.tools.drift --again --papers "$(PAPERS)" $(if $(CORES),--cores $(CORES))
 
@@ -66,4 +70,4 @@ clean: ## remove what was generated (keeps .venv and downloads)
 	@rm -rf _build .pytest_cache .ruff_cache notebooks/.ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup book test test-cluster sync notebook records drift bench serve format lock clean
+.PHONY: help setup book test test-cluster sync notebook pilot records drift bench serve format lock clean

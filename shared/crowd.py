@@ -17,15 +17,18 @@ def vote_counts(votes: np.ndarray, classes: int) -> np.ndarray:
     """How often each class was answered: (items, workers) votes -> (items, classes) int64.
 
     Raises:
-        ValueError: votes that are no whole numbers from -1 to classes - 1.
+        ValueError: votes that are no whole numbers from -1 to classes - 1, or no classes.
     """
     votes = np.asarray(votes)
-    if votes.ndim != 2 or votes.dtype.kind not in "iu":
-        raise ValueError(f"Votes are an (items, workers) array of whole numbers, got {votes.dtype} {votes.shape}.")
+    if votes.ndim != 2 or votes.dtype.kind not in "iu" or classes < 1:
+        raise ValueError(
+            f"Votes are an (items, workers) array of whole numbers for one class or more, got {votes.dtype} "
+            f"{votes.shape}, {classes} classes."
+        )
     if votes.size and not MISSING <= votes.min() <= votes.max() < classes:
         raise ValueError(f"Votes must lie in 0..{classes - 1}, or be {MISSING} where there is none.")
     items, workers = np.nonzero(votes != MISSING)
-    cells = items * classes + votes[items, workers]
+    cells = items * classes + votes[items, workers].astype(np.int64)
     return np.bincount(cells, minlength=len(votes) * classes).reshape(len(votes), classes)
 
 
@@ -57,28 +60,43 @@ def dawid_skene(
 ) -> SimpleNamespace:
     """Dawid and Skene's EM (1979): every worker has a confusion matrix, and the truth of an item is latent.
 
-    Started from the vote shares of the items; each iteration is an E step and then an M step.
+    Started from the vote shares of the items (an item without votes: all classes alike) and the workers' matrices
+    that belong to these; each iteration is an E step, which makes the posterior, and then an M step, which makes
+    matrices and prior.
 
     Args:
-        votes: (items, workers), -1 where there is none.
-        classes: number of classes K.
-        iterations: how many at most.
-        tolerance: stop when the log-likelihood per vote rises by less; None runs all iterations.
+        votes: (items, workers), -1 where there is none; at least one item.
+        classes: number of classes K, at least two.
+        iterations: how many at most. 0 returns the vote shares as posterior; 1 is one round: majority vote weighted
+            once by the workers' matrices. Each round makes the posterior sharper: after many, its second-largest
+            entry says little about a second answer.
+        tolerance: stop when the log-likelihood per vote rises by less, at the earliest after two iterations; None
+            runs all.
         one_coin: each worker has one accuracy instead of a matrix, and wrong answers are equally likely.
         floor: smallest entry of a confusion matrix or prior, so that no logarithm is infinite. It is no
             smoothing: a worker who never answered item class a with b gets `floor` there.
 
     Returns:
         posterior (items, K); confusion (workers, K, K), [w, a, b] = P(answer b | truth a), flat for a truth that
-        the worker never met; prior (K,); loglik, the log-likelihood per vote before each iteration's M step.
-        An item without votes gets the prior.
+        the worker never met; prior (K,); loglik, the log-likelihood per vote before each iteration's M step, so its
+        length is the number of iterations that were run. An item without votes gets the prior (of the M step before).
+
+    Raises:
+        ValueError: as `vote_counts`; fewer than two classes, no items, fewer than no iterations, or a floor that is
+            not between 0 and 1 / K.
 
     Source: A. P. Dawid, A. M. Skene, Applied Statistics 28 (1979), https://doi.org/10.2307/2346806
     """
     from scipy import sparse
     from scipy.special import logsumexp
 
+    votes = np.asarray(votes)
     counts = vote_counts(votes, classes)
+    if not len(votes) or classes < 2 or iterations < 0 or not 0 < floor < 1 / classes:
+        raise ValueError(
+            f"Dawid-Skene needs an item, two classes, iterations from 0 and a floor between 0 and 1 / {classes}; got "
+            f"{len(votes)} items, {classes} classes, {iterations} iterations, floor {floor}."
+        )
     items, workers = np.nonzero(votes != MISSING)
     total, W = max(len(items), 1), votes.shape[1]
     columns = workers * classes + votes[items, workers]
@@ -118,6 +136,14 @@ def dawid_skene(
 # -- simulators ------------------------------------------------------------------------------------------------
 
 
+def _classes(y: np.ndarray, classes: int) -> np.ndarray:
+    """`y` as an array of whole numbers (items,), each in 0..classes-1; ValueError for anything else."""
+    y = np.asarray(y)
+    if classes < 2 or y.ndim != 1 or (y.size and (y.dtype.kind not in "iu" or not 0 <= y.min() <= y.max() < classes)):
+        raise ValueError(f"Give one class per item, a whole number in 0..{classes - 1}, of two classes at least.")
+    return y.astype(np.int64)
+
+
 def draw_votes(probs: np.ndarray, rng: np.random.Generator, rate: float = 1.0) -> np.ndarray:
     """One answer per item and worker from its own distribution, each given with probability `rate`.
 
@@ -145,9 +171,12 @@ def one_coin_votes(y: np.ndarray, accuracy: np.ndarray, classes: int, rng, rate:
 
     Returns:
         (items, workers) votes.
+
+    Raises:
+        ValueError: classes or accuracies out of range, fewer than two classes.
     """
     hit = np.asarray(accuracy, float)[None, :, None]
-    true = np.eye(classes)[np.asarray(y)][:, None, :]
+    true = np.eye(classes)[_classes(y, classes)][:, None, :]
     return draw_votes(hit * true + (1 - hit) / (classes - 1) * (1 - true), rng, rate)
 
 
@@ -160,8 +189,14 @@ def confusion_votes(y: np.ndarray, confusion: np.ndarray, rng, rate: float = 1.0
 
     Returns:
         (items, workers) votes.
+
+    Raises:
+        ValueError: classes out of range, matrices of another shape or whose rows do not sum to one.
     """
-    return draw_votes(np.asarray(confusion, float)[:, np.asarray(y)].transpose(1, 0, 2), rng, rate)
+    confusion = np.asarray(confusion, float)
+    if confusion.ndim != 3 or confusion.shape[1] != confusion.shape[2]:
+        raise ValueError(f"Confusion matrices are (workers, K, K), got {confusion.shape}.")
+    return draw_votes(confusion[:, _classes(y, confusion.shape[1])].transpose(1, 0, 2), rng, rate)
 
 
 def top_two_probs(g: np.ndarray, h: np.ndarray, q: np.ndarray, p: np.ndarray, classes: int) -> np.ndarray:
@@ -175,10 +210,15 @@ def top_two_probs(g: np.ndarray, h: np.ndarray, q: np.ndarray, p: np.ndarray, cl
 
     Returns:
         (items, workers, classes).
+
+    Raises:
+        ValueError: g equal to h somewhere, classes out of range, q or p outside [0, 1].
     """
-    g, h, q = np.asarray(g), np.asarray(h), np.asarray(q, float)[:, None]
+    g, h, q = _classes(g, classes), _classes(h, classes), np.asarray(q, float)[:, None]
     if (g == h).any():
         raise ValueError("The most confusing answer of an item must differ from its truth.")
+    if not all(((0 <= v) & (v <= 1)).all() for v in (q, np.asarray(p, float))):
+        raise ValueError("The probabilities q and p lie between 0 and 1.")
     one_hot = np.eye(classes)
     considered = q * one_hot[g] + (1 - q) * one_hot[h]  # (items, classes)
     p = np.asarray(p, float)[None, :, None]

@@ -57,6 +57,6 @@ def install(requirements) -> None:
 def ensure(slug: str) -> None:
     """Install what `shared` and then what the paper's yml lists under `needs`, where the runtime lacks it."""
     install(BASE)
-    from shared.paper import describe
+    from shared.record import describe
 
     install(describe(slug).get("needs") or [])

@@ -95,6 +95,8 @@ def source_tree(tmp_path_factory):
         )
     python(tree, "-m", "book.tools.new", "--part", "noisy_labels", "--slug", "toy", check=True)
     python(tree, "-m", "book.tools.new", "--part", "trust", "--slug", "toy_two", check=True)
+    for yml in (tree / "notebooks").glob("*/*.yml"):  # not primary: a run of seconds has not the power for that
+        yml.write_text(yml.read_text().replace("    primary: true\n", ""))
     two = tree / "notebooks" / "trust" / "toy_two.py"
     # The second paper uses no corruption: it shows which runs an edit of that module concerns.
     text = two.read_text().replace("from shared.corrupt import symmetric\n", "")
@@ -115,6 +117,12 @@ def checkout(source_tree, tmp_path):
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
         subprocess.run([*git, *words], cwd=tree, check=True)
     return tree
+
+
+def pilot(checkout: Path, *slugs: str) -> None:
+    """Run papers of a checkout on pilot seeds, as they must be before their records are accepted."""
+    env = {"BOOK_BUILD": str(checkout / "_build/pilot")}
+    python(checkout, "-m", "book.tools.pilot", "--papers", " ".join(slugs), "--seeds", "5", env=env, check=True)
 
 
 @pytest.fixture(scope="session")

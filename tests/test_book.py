@@ -11,8 +11,8 @@ import time
 import psutil
 import pytest
 
-from shared.paper import results_digest
-from tests.conftest import python
+from shared.record import results_digest
+from tests.conftest import pilot, python
 from tests.test_keys import TOY, TWO, edit
 
 BOOK = ("-m", "book.tools.book", "--scale", "smoke")
@@ -93,7 +93,7 @@ def test_run_build_and_run_only_what_changed(checkout):
     assert [group["seeds"] for group in merged["provenance"]["groups"]] == [[0, 1], [2, 3, 4]]
     alone = json.loads(before)["results"]
     assert alone["seeds"] == [0, 1]  # a group of seeds gives the numbers of a run of these seeds
-    assert merged["results"]["claims"]["noise_hurts"]["ours"][:2] == alone["claims"]["noise_hurts"]["ours"]
+    assert merged["results"]["arms"][0]["values"][:2] == alone["arms"][0]["values"]
     assert record.read_text() == before and page.stat().st_mtime == built
     assert ran(book(checkout, "--papers", "toy", "--seeds", "5")) == set()
 
@@ -217,8 +217,26 @@ def test_records_are_accepted_with_what_changed(checkout):
     readme = checkout / "README.md"
     readme.write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n\nAfter.\n")
     picture = (checkout / "book/_static/figures.png").read_bytes()
-    first = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    # no record without a pilot, and none of claims that were not committed before
+    accepting = ["-m", "book.tools.records", "--papers", "toy"]
+    done = python(checkout, *accepting)
+    assert done.returncode == 1 and "toy has no pilot: run make pilot PAPERS=toy" in done.stderr
+    pilot(checkout, "toy")
+    yml = checkout / "notebooks/noisy_labels/toy.yml"
+    edit(yml, "delta: 3.0", "delta: 2.9")
+    done = python(checkout, *accepting)
+    assert done.returncode == 1 and "its claims are not committed" in done.stderr
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "commit", "-qam", "another delta"], cwd=checkout, check=True)
+    done = python(checkout, *accepting)
+    assert done.returncode == 1 and "its pilot knows other claims than noise_hurts" in done.stderr
+    assert not (checkout / "results/small/toy.json").exists()
+    pilot(checkout, "toy")
+    first = python(checkout, *accepting, check=True)
     assert "toy: first record" in first.stdout
+    known = json.loads((checkout / "results/small/toy.json").read_text())["provenance"]["registration"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True).stdout
+    assert head.startswith(known["commit"]) and known["changed"] == [] and known["pilot"]
     # of the paper that has no run here the README's picture would lose its figure
     assert (checkout / "book/_static/figures.png").read_bytes() == picture
     accepted = checkout / "results/small/toy.json"
@@ -254,8 +272,18 @@ def test_records_are_accepted_with_what_changed(checkout):
     run.unlink()
     drift = python(checkout, "-m", "book.tools.drift")
     assert drift.returncode == 1 and "toy: there is no run at small: say make book PAPERS=toy" in drift.stdout
+    # accepted after all, the move is written down; so is a claim that changed after its first record
+    python(checkout, *accepting, check=True)
+    changes = (checkout / "results/CHANGES.md").read_text()
+    assert "- `noise_hurts`: holds -> " in changes and "## toy at small" in changes
+    edit(yml, "delta: 2.9", "delta: 2.8")
+    subprocess.run([*git, "commit", "-qam", "a delta after the numbers"], cwd=checkout, check=True)
+    pilot(checkout, "toy")
+    edit(checkout / TOY, "lr=1e-9", "lr=2e-9")
+    python(checkout, *accepting, check=True)
+    assert json.loads(accepted.read_text())["provenance"]["registration"]["changed"] == ["noise_hurts"]
     # an accepted record that is older than its source is marked
-    edit(checkout / TOY, "lr=1e-9", "lr=0.02")
+    edit(checkout / TOY, "lr=2e-9", "lr=0.02")
     python(checkout, "-m", "book.tools.records", "--refresh", check=True)
     assert "stale" in readme.read_text()
 
@@ -264,6 +292,7 @@ def test_records_are_accepted_with_what_changed(checkout):
 def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
     (checkout / "README.md").write_text("<!-- table: begin -->\n<!-- table: end -->\n")
     picture = (checkout / "book/_static/figures.png").read_bytes()
+    pilot(checkout, "toy", "toy_two")
     python(checkout, "-m", "book.tools.records", check=True)
     assert (checkout / "book/_static/figures.png").read_bytes() != picture
     here = {"BOOK_BUILD": str(checkout / "_build/drift")}
@@ -289,8 +318,8 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
     # a newer library gives other numbers from the same source
     accepted = checkout / "results/small/toy.json"
     record = json.loads(accepted.read_text())
-    values = record["results"]["claims"]["noise_hurts"]
-    values["ours"] = [v - 30 for v in values["ours"]]
+    (arm,) = [a for a in record["results"]["arms"] if a["arm"] == "true labels"]
+    arm["values"] = [v - 30 for v in arm["values"]]
     record["provenance"] |= {"versions": {**record["provenance"]["versions"], "torch": "1.0"},
                              "results_digest": results_digest(record["results"])}  # fmt: skip
     accepted.write_text(json.dumps(record))

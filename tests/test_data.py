@@ -204,7 +204,7 @@ def test_a_damaged_embedded_file_is_named_with_the_way_back(tmp_path, monkeypatc
     content[100] ^= 1
     if damage != "missing":
         copy.write_bytes(bytes(content) if damage == "altered" else bytes(content[:1000]))
-    monkeypatch.setattr(data, "HERE", tmp_path)
+    monkeypatch.setattr(data.fetching, "HERE", tmp_path)
     monkeypatch.setattr(data, "catalog", lambda: {"debtags_vocabulary": entry})
     says = "is missing" if damage == "missing" else "is damaged"
     with pytest.raises(DataError, match=rf"{says}.*git checkout.*data_scripts"):

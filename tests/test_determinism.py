@@ -6,7 +6,7 @@ import pytest
 
 from book.tools import ROOT, keys, plan
 from book.tools.notebooks import papers, source
-from shared.paper import describe, read_record
+from shared.record import describe, read_record
 from tests.conftest import python
 
 # The first runs are those of the site: as many at once as cores, the longest first.

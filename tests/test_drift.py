@@ -3,35 +3,61 @@
 import pytest
 
 from book.tools import drift
-from shared.claims import FAILS, HOLDS, SMALLER, UNRESOLVED, Outcome
 
 HERE = {"versions": {"torch": "2"}, "device_print": "one"}
 ELSEWHERE = {"versions": {"torch": "2"}, "device_print": "two"}
-ACCEPTED = Outcome(HOLDS, effect=2.0, low=1.0, high=3.0)
+CLAIM = {"id": "c", "kind": "difference", "metric": "m", "unit": "points", "direction": "higher", "delta": 1.0,
+         "ours": {"arm": "A"}, "bound": 0.0}  # fmt: skip
+
+
+def run(values, place, *arms):
+    entries = [{"arm": name, "metric": "m", "unit": "%", "values": v} for name, v in [("A", values), *arms]]
+    return {
+        "slug": "toy",
+        "results": {"scale": "small", "seeds": list(range(len(values))), "arms": entries, "claims": {}},
+        "provenance": place,
+    }
+
+
+HOLDS = [1.2, 2.0, 1.6, 2.4, 1.8]
+UNDECIDED = [3.0, -1.0, 2.4, 0.2, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "place", "kind", "found"),
+    ("before", "after", "place", "found"),
     [
-        (ACCEPTED, ACCEPTED, HERE, "difference", []),
-        (ACCEPTED, Outcome(HOLDS, 2.5, 1.5, 3.5), HERE, "difference", []),
-        (ACCEPTED, Outcome(UNRESOLVED, 1.5, -0.1, 3.1), ELSEWHERE, "difference", ["border"]),
-        (ACCEPTED, Outcome(UNRESOLVED, 1.5, -0.1, 3.1), HERE, "difference", ["verdict"]),
-        (Outcome(SMALLER, 0.1, 0.01, 0.2), Outcome(FAILS, 0.09, -0.01, 0.19), ELSEWHERE, "difference", ["border"]),
-        (ACCEPTED, Outcome(FAILS, 1.1, -1.0, 3.2), ELSEWHERE, "difference", ["verdict"]),
-        (ACCEPTED, Outcome(HOLDS, 3.5, 2.5, 4.5), ELSEWHERE, "difference", ["effect"]),
-        (ACCEPTED, Outcome(SMALLER, 0.5, 0.1, 0.9), ELSEWHERE, "difference", ["effect", "verdict"]),
-        (Outcome(HOLDS, 100.0), Outcome(FAILS, 80.0), ELSEWHERE, "exact", ["verdict"]),
+        (HOLDS, HOLDS, HERE, []),
+        (HOLDS, [v + 0.1 for v in HOLDS], HERE, []),
+        (HOLDS, UNDECIDED, HERE, ["verdict"]),
+        (HOLDS, UNDECIDED, ELSEWHERE, ["border"]),  # 1.8 -> 1.1, within what a second run may give
+        (HOLDS, [v + 3 for v in HOLDS], ELSEWHERE, ["effect"]),
+        (HOLDS, [v - 1.6 for v in HOLDS], ELSEWHERE, ["effect", "verdict"]),
+        (UNDECIDED, [v - 2.5 for v in HOLDS], ELSEWHERE, ["border"]),  # undecided -> reversed
+        ([0.2, 1.0, 0.6, 1.4, 0.8], [-0.6, -0.4, -0.2, -0.5, -0.3], ELSEWHERE, ["effect", "verdict"]),
     ],
 )
-def test_verdicts_at_a_border_may_differ_on_another_machine_only(monkeypatch, before, after, place, kind, found):
-    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [{"id": "c", "kind": kind, "unit": "points"}]})
-    monkeypatch.setattr(drift, "verdicts", lambda info, record: {"c": record["outcome"]})
-    monkeypatch.setattr(drift, "effect_text", lambda claim, outcome: str(outcome.effect))
-    old, new = {"outcome": before, "provenance": HERE}, {"outcome": after, "provenance": place}
-    told = drift.changes("toy", old, new)
-    assert [what for what, _ in told] == found
-    assert all("toy: c: " in sentence and str(after.effect) in sentence for _, sentence in told)
+def test_verdicts_at_a_border_may_differ_on_another_machine_only(monkeypatch, before, after, place, found):
+    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [CLAIM]})
+    told = drift.changes("toy", run(before, HERE), run(after, place))
+    assert [what for what, _ in told] == found, told
+    assert all("toy: c: " in sentence for _, sentence in told)
+
+
+def test_of_a_claim_for_every_arm_each_arm_is_compared(monkeypatch):
+    """An arm that leaves its interval is told although another one decides the verdict."""
+    every = {**CLAIM, "ours": {"arm": "{}"}, "for_each": ["A", "B"]}
+    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [every]})
+    old = run(HOLDS, HERE, ("B", [v + 10 for v in HOLDS]))
+    new = run(HOLDS, ELSEWHERE, ("B", [v + 20 for v in HOLDS]))
+    assert [what for what, _ in drift.changes("toy", old, new)] == ["effect"]
+    assert drift.changes("toy", old, run(HOLDS, ELSEWHERE, ("B", [v + 10.2 for v in HOLDS]))) == []
+
+
+def test_exact_claims_have_no_border(monkeypatch):
+    exact = {**CLAIM, "kind": "exact"}
+    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [exact]})
+    told = drift.changes("toy", run([1.0, 1.0, 1.0], HERE), run([1.0, 0.0, 1.0], ELSEWHERE))
+    assert [what for what, _ in told] == ["verdict"]
 
 
 def test_other_versions_are_another_machine():

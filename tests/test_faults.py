@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import python
+from tests.conftest import pilot, python
 from tests.test_book import BOOK, RUNS, at_work, book, ran
 from tests.test_keys import TOY, edit
 
@@ -89,7 +89,7 @@ def test_kill_of_a_kernel_and_of_the_scheduler(checkout, word, says):
 def test_a_full_disk_leaves_no_half_of_a_run(checkout):
     """A limit on file sizes stands for the disk: writes begin and break off, in the record and in the notebook."""
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, resource.RLIM_INFINITY))\n"
-    report = 'paper.claim("noise_hurts"'
+    report = "paper.report()"
     edit(checkout / TOY, report, limit.format(600) + report)
     done = book(checkout, "--no-site")
     assert "OSError" in done.stderr and "File too large" in done.stderr, done.stderr
@@ -106,6 +106,7 @@ def test_a_full_disk_leaves_no_half_of_a_run(checkout):
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_accepted_record(checkout):
     (checkout / "README.md").write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n")
+    pilot(checkout, "toy")
     python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
     files = [checkout / name for name in ("results/small/toy.json", "results/small/verdicts.csv", "README.md")]
     before = [file.read_text() for file in files]

@@ -10,7 +10,7 @@ import pytest
 
 from book.tools.notebooks import papers
 from shared import data
-from shared.paper import describe
+from shared.record import describe
 from tests.conftest import ROOT
 from tests.test_data import ARCHIVE, small_cifar
 from tests.test_full_data import error_files, human_labels, planetoid

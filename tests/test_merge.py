@@ -7,7 +7,7 @@ import pytest
 
 from book.tools import keys, merge
 from shared import claims
-from shared.paper import RecordError, results_digest
+from shared.record import RecordError, results_digest
 
 
 def record(seeds, **changes):

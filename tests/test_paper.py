@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from shared import paper as papers
-from shared.paper import Paper, RecordError, describe, read_record, write_json
+from shared import record as records
+from shared.paper import Paper
+from shared.record import RecordError, describe, read_record, write_json
+from shared.show import table_html
 
 CLAIMS = [
     {"id": "better", "kind": "difference"},
@@ -36,7 +38,7 @@ def folder(tmp_path, monkeypatch):
     """A folder of papers that holds the toy."""
     (tmp_path / "trust").mkdir()
     (tmp_path / "trust" / "toy.yml").write_text(yaml.safe_dump(info()))
-    monkeypatch.setattr(papers, "papers_folder", lambda: tmp_path)
+    monkeypatch.setattr(records, "papers_folder", lambda: tmp_path)
     monkeypatch.setenv("BOOK_OUT", str(tmp_path / "out"))
     monkeypatch.setattr("shared.data.loaded", {})
     return tmp_path
@@ -81,8 +83,8 @@ def test_a_paper_is_found_without_listing_all_of_them(folder, monkeypatch):
     def listed():
         raise AssertionError("every paper was listed for one")
 
-    monkeypatch.setattr(papers, "slugs", listed)
-    assert papers.describe("toy")["slug"] == "toy"
+    monkeypatch.setattr(records, "slugs", listed)
+    assert records.describe("toy")["slug"] == "toy"
 
 
 @pytest.mark.parametrize("scale", ["big", "", 3])
@@ -246,5 +248,5 @@ def test_settings_must_be_triples(folder):
 
 
 def test_tables_escape_what_they_show():
-    html = papers.table_html([{"a<b": "<script>", "n": 0.123456}], caption="x & y")
+    html = table_html([{"a<b": "<script>", "n": 0.123456}], caption="x & y")
     assert "<script>" not in html and "a&lt;b" in html and "0.1235" in html and "x &amp; y" in html

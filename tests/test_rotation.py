@@ -7,7 +7,7 @@ import pytest
 
 from book.tools import ROOT, drift, keys
 from book.tools.notebooks import papers
-from shared.paper import read_record
+from shared.record import read_record
 from tests.conftest import python
 
 BUDGET = 240.0  # seconds of one core

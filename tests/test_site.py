@@ -19,7 +19,7 @@ from book.tools import ROOT, plan, site
 from book.tools.notebooks import papers, repository
 from book.tools.pages import accepted
 from shared.data import catalog
-from shared.paper import describe
+from shared.record import describe
 
 pytestmark = pytest.mark.xdist_group("site")  # one worker, so that the site is built once
 PAPERS = papers()

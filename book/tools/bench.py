@@ -19,7 +19,7 @@ from pathlib import Path
 
 from book.tools import generated
 from book.tools.notebooks import papers
-from shared.paper import read_record
+from shared.record import read_record
 from shared.scales import resolve_scale
 
 CORES = os.cpu_count() or 1

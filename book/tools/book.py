@@ -26,8 +26,9 @@ from book.tools.pages import tally
 from book.tools.plan import folder
 from book.tools.run_one import ANSI, TURN, kill
 from shared import data
-from shared.paper import RecordError, describe, effect_text, read_record, verdict_text, verdicts, write_whole
+from shared.record import RecordError, describe, read_record, verdicts, write_whole
 from shared.scales import resolve_scale, resolve_seeds
+from shared.show import effect_text, verdict_text
 
 
 @contextlib.contextmanager

@@ -18,9 +18,11 @@ from book.tools import plan as planning
 from book.tools.book import only_one, run
 from book.tools.notebooks import select
 from book.tools.pages import accepted
-from shared.claims import FAILS, HOLDS
+from shared import power
+from shared.claims import HOLDS, NOT_SEEN, REFUTED, REVERSED, TRIVIAL, judge
 from shared.data import DataError
-from shared.paper import RecordError, describe, effect_text, read_record, verdicts
+from shared.record import RecordError, claim_values, describe, read_record, verdicts
+from shared.show import effect_text
 
 SLOW = 1.5  # times the accepted time
 DONE = BUILD / "compared"  # the runs of a drift have served
@@ -31,12 +33,33 @@ def alike(old: dict, new: dict) -> bool:
     return all(old.get(name) == new.get(name) for name in ("versions", "device_print"))
 
 
+# Verdicts that no rounding turns into each other.
+FAR = [{HOLDS, NOT_SEEN}, {HOLDS, REVERSED}, {HOLDS, REFUTED}, {TRIVIAL, REVERSED}]
+
+
+def strays(claim: dict, old: dict, new: dict) -> bool:
+    """Whether a new effect lies outside the 95 % prediction interval that the accepted run gives for a second run.
+
+    Args:
+        old, new: the claim's values, as `record.claim_values` gives them; of a claim for every arm each arm counts, at
+            5 % over all of them.
+    """
+    before, after = old.get("arms", {"": old}), new.get("arms", {"": new})
+    level = 1 - 0.05 / len(before)
+    for arm in before.keys() & after.keys():
+        span = power.prediction(claim, before[arm], level)
+        effect = judge(claim, after[arm]).effect
+        if span is not None and not span[0] <= effect <= span[1]:
+            return True
+    return before.keys() != after.keys()
+
+
 def changes(slug: str, old: dict, new: dict) -> list[tuple[str, str]]:
     """What a new record says that the accepted one does not: (what it is, sentence).
 
-    "verdict": it turned, from holds to does not hold or back, or on the same processor and versions in any way.
+    "verdict": it turned, from holds to reversed or not seen or back, or on the same processor and versions in any way.
     "border": it moved to or from its neighbour on another processor or other versions, which round differently, so that
-    training takes another path. "effect": it left its accepted interval.
+    training takes another path. "effect": it left the interval in which a second run is expected.
     """
     info, found = describe(slug), []
     before, after = verdicts(info, old), verdicts(info, new)
@@ -44,11 +67,11 @@ def changes(slug: str, old: dict, new: dict) -> list[tuple[str, str]]:
     for claim in info["claims"]:
         a, b = before[claim["id"]], after[claim["id"]]
         effects = f"{effect_text(claim, a)} -> {effect_text(claim, b)}"
-        outside = a.low is not None and b.effect is not None and not a.low <= b.effect <= a.high
+        outside = a.low is not None and strays(claim, claim_values(claim, old), claim_values(claim, new))
         if outside:
-            found.append(("effect", f"{slug}: {claim['id']}: the effect left its accepted interval ({effects})"))
+            found.append(("effect", f"{slug}: {claim['id']}: the effect left its prediction interval ({effects})"))
         if a.verdict != b.verdict:
-            far = same or outside or claim["kind"] == "exact" or {a.verdict, b.verdict} == {HOLDS, FAILS}
+            far = same or outside or claim["kind"] == "exact" or {a.verdict, b.verdict} in FAR
             kind = "verdict" if far else "border"
             words = "" if far else ", at the border of the two"
             found.append((kind, f"{slug}: {claim['id']}: {a.verdict} -> {b.verdict}{words} ({effects})"))
@@ -69,7 +92,7 @@ def report(slugs: list[str], across: bool = False) -> int:
 
     Returns:
         1 where a verdict changed or a run is missing; with `across`, where a verdict turned, an effect left its
-        interval, or a run is missing.
+        prediction interval, or a run is missing.
     """
     table, said, why, bad = [["paper", "verdicts changed", "at the border", "effects outside", "time"]], [], {}, []
     for slug, old in accepted().items():

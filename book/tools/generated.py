@@ -13,7 +13,7 @@ import nbformat
 import yaml
 
 from book.tools import ROOT
-from shared.paper import results_digest
+from shared.record import results_digest
 
 LEFT_OUT = ("_build", ".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_cache")
 # Stands in for book/tools/run_one.py: what is left is the cost of planning and scheduling.
@@ -24,7 +24,7 @@ if __name__ == "__main__":
     name, _, scale = sys.argv[1:4]
     build = Path("_build")
     key = json.loads((build / "keys" / scale / f"{name}.key").read_text())
-    text = Path("ready.json").read_text().replace("HASH", key["result_hash"])
+    text = Path("ready.json").read_text().replace("HASH", key["result_hash"]).replace("PAGE", key["page_hash"])
     folder = build / "runs" / scale / "noisy_labels"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.ipynb").write_text("{}")
@@ -88,7 +88,8 @@ def trivial(folder: Path, count: int) -> Path:
     python(tree, "-m", "book.tools.book", "--scale", "smoke", "--papers", slugs[0], "--no-site")  # one real run
     made = tree / "_build" / "runs" / "smoke" / "noisy_labels" / f"{slugs[0]}.json"
     text = made.read_text(encoding="utf-8")
-    (tree / "ready.json").write_text(text.replace(json.loads(text)["provenance"]["result_hash"], "HASH"))
+    run = json.loads(text)["provenance"]
+    (tree / "ready.json").write_text(text.replace(run["result_hash"], "HASH").replace(run["page_hash"], "PAGE"))
     shutil.rmtree(tree / "_build")
     runner = tree / "book" / "tools" / "run_one.py"
     runner.rename(runner.with_name("real_run.py"))
@@ -148,7 +149,7 @@ def executed(folder: Path, count: int, scale: str) -> Path:
         content = json.loads(record.read_text(encoding="utf-8"))
         key = json.loads((tree / "_build" / "keys" / scale / f"{slug}.key").read_text(encoding="utf-8"))
         content["slug"] = slug
-        content["provenance"]["result_hash"] = key["result_hash"]
+        content["provenance"].update({name: key[name] for name in ("result_hash", "page_hash")})
         content["provenance"]["results_digest"] = results_digest(content["results"])
         (runs / f"{slug}.json").write_text(json.dumps(content), encoding="utf-8")
         if scale == "small":

@@ -1,4 +1,4 @@
-"""Content keys: what a run's numbers depend on, and nothing else."""
+"""Content keys: what a run's numbers depend on, what its page depends on, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,15 +12,30 @@ from book.tools import ROOT
 from book.tools.memo import memo
 from book.tools.notebooks import notebook, source
 from shared.data import catalog
-from shared.paper import describe
+from shared.record import describe
 from shared.scales import resolve_seeds
 
-# These show and judge numbers but make none: a change in them leaves every record fresh.
-SILENT = {"shared", "shared.paper", "shared.claims", "shared.plots", "shared.runtime"}
+# These show, judge, fetch and file numbers but make none: a change in them leaves every record fresh. What results
+# pass on their way into a record is `shared.values`, which is not among them.
+SILENT = {
+    "shared",
+    "shared.paper",
+    "shared.record",
+    "shared.show",
+    "shared.claims",
+    "shared.power",
+    "shared.provenance",
+    "shared.plots",
+    "shared.runtime",
+    "shared.data.fetching",
+}
+DRAWN = {"shared.plots"}  # they shape the pictures of a page
+# Cells that only show: no later result depends on them (a test), so that a colour costs no record.
+SHOWING = {"show", "solution", "own-data"}
 
 
 def canonical(code: str) -> str:
-    """Code without comments, layout and docstrings: its syntax tree, written the same on every Python version."""
+    """Code without comments, layout, docstrings and words of errors: its syntax tree, the same on every Python."""
     return repr(_tree(ast.parse(code)))
 
 
@@ -35,6 +50,10 @@ def _tree(node):
                 and isinstance(first.value.value, str)
             ):
                 node.body = body[1:]
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc.args, node.exc.keywords = [], []  # a better sentence costs no run
+        if isinstance(node, ast.Assert):
+            node.msg = None
         if isinstance(node, ast.JoinedStr):  # Python 3.12 puts empty strings between the parts of a format
             node.values = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         # Empty fields are left out: newer Pythons add fields (type_params) that older trees lack.
@@ -87,17 +106,18 @@ def closure(code: str, data: list[str]) -> dict[str, str]:
             continue
         seen[name] = path.read_text(encoding="utf-8")
         todo += imported(seen[name])
-    return {name: seen[name] for name in sorted(set(seen) - SILENT)}
+    return {name: seen[name] for name in sorted(seen)}
 
 
-def code_cells(text: str) -> list[str]:
-    """Code cells of a .py, without the set-up and parameters cells (those choose where and what, not how)."""
+def code_cells(text: str, without: frozenset[str] = frozenset()) -> list[str]:
+    """Code cells of a .py, without the set-up and parameters cells (those choose where and what, not how).
+
+    Args:
+        without: tags of cells to leave out too, such as `SHOWING`.
+    """
+    left_out = {"setup", "parameters"} | without
     cells = notebook(text).cells
-    return [
-        c.source
-        for c in cells
-        if c.cell_type == "code" and not {"setup", "parameters"} & set(c.metadata.get("tags", []))
-    ]
+    return [c.source for c in cells if c.cell_type == "code" and not left_out & set(c.metadata.get("tags", []))]
 
 
 @functools.lru_cache(maxsize=1000)
@@ -107,18 +127,31 @@ def canonicals(codes: tuple[str, ...]) -> list[str]:
     return json.loads(memo("canonical", __file__, repr(codes), make))
 
 
+def _digest(parts) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
 def result_hash(slug: str, scale: str, seeds: list[int]) -> str:
-    """Hash of all that a run's numbers depend on: code, computing modules, data, scale and seeds."""
-    cells = code_cells(source(slug).read_text(encoding="utf-8"))
+    """Hash of all that a run's numbers depend on: computing cells and modules, data, scale and seeds."""
+    cells = code_cells(source(slug).read_text(encoding="utf-8"), frozenset(SHOWING))
     data = describe(slug)["data"][scale]
+    modules = closure("\n".join(cells), data)
     parts = {
         "cells": canonicals(tuple(cells)),
-        "modules": {name: canonicals((code,))[0] for name, code in closure("\n".join(cells), data).items()},
+        "modules": {name: canonicals((code,))[0] for name, code in modules.items() if name not in SILENT},
         "data": {name: catalog()[name]["sha256"] for name in sorted(data)},
         "scale": scale,
         "seeds": seeds,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+    return _digest(parts)
+
+
+def page_hash(slug: str) -> str:
+    """Hash of all code cells, those that only show too, and of what draws: whether an executed notebook is today's."""
+    cells = code_cells(source(slug).read_text(encoding="utf-8"))
+    drawing = closure("\n".join(cells), [])
+    modules = {name: canonicals((drawing[name],))[0] for name in sorted(DRAWN & set(drawing))}
+    return _digest({"cells": canonicals(tuple(cells)), "modules": modules})
 
 
 def hashes(record: dict) -> list[tuple[list[int], str | None]]:
@@ -135,6 +168,12 @@ def is_todays(record: dict) -> bool:
 
 
 def key(slug: str, scale: str, seeds=None) -> dict:
-    """The key of a run: slug, scale, seeds and result_hash."""
+    """The key of a run: slug, scale, seeds, result_hash and page_hash."""
     chosen = resolve_seeds(seeds, describe(slug)["seeds"][scale])
-    return {"slug": slug, "scale": scale, "seeds": chosen, "result_hash": result_hash(slug, scale, chosen)}
+    return {
+        "slug": slug,
+        "scale": scale,
+        "seeds": chosen,
+        "result_hash": result_hash(slug, scale, chosen),
+        "page_hash": page_hash(slug),
+    }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from book.tools import BUILD
 from book.tools.notebooks import papers
-from shared.paper import RecordError, describe, results_digest, validate_record, write_json
+from shared.record import RecordError, describe, results_digest, validate_record, write_json
 from shared.scales import resolve_seeds
 
 
@@ -86,14 +86,31 @@ def merge(records: list[dict]) -> dict:
         return merged
 
     labels = [_label(r["seeds"]) for r in results]
-    arms = same("their arms", [[{**arm, "values": None} for arm in r["arms"]] for r in results])
+
+    def arms(lists: list[list[dict]]) -> list[dict]:
+        """Arms of all groups joined: values and trials by seed, sums over items added."""
+        frames = same(
+            "their arms", [[{k: v for k, v in a.items() if k not in _BY_SEED} for a in arms] for arms in lists]
+        )
+        whole = []
+        for i, frame in enumerate(frames):
+            parts = [arms[i] for arms in lists]
+            entry = {**frame, "values": _by_seed(parts, "values", seeds, results)}
+            if "trials" in parts[0]:
+                entry["trials"] = _by_seed(parts, "trials", seeds, results)
+            if "items" in parts[0]:
+                entry["items"] = [float(f"{sum(column):.8g}") for column in zip(*(part["items"] for part in parts))]
+            if len(entry["values"]) < len(seeds):
+                ran = [seed for part, r in zip(parts, results) for seed in part.get("seeds", r["seeds"])]
+                entry["seeds"] = sorted(ran)
+            whole.append(entry)
+        return whole
+
     together = {
         "scale": same("scale", [r["scale"] for r in results]),
         "seeds": sorted(seeds),
         "settings": same("settings", [r["settings"] for r in results]),
-        "arms": [
-            {**arm, "values": joined([r["arms"][i]["values"] for r in results])} for i, arm in enumerate(arms)
-        ],
+        "arms": arms([r["arms"] for r in results]),
         "claims": {
             name: claim(name, [r["claims"][name] for r in results])
             for name in same("the claims recorded", [list(r["claims"]) for r in results])
@@ -114,6 +131,7 @@ def merge(records: list[dict]) -> dict:
     commits = {p["commit"] for p in sources}
     provenance = {
         "result_hash": None,
+        "page_hash": None,
         "results_digest": results_digest(together),
         **{name: round(sum(p[name] for p in sources), 2) for name in ("seconds", "cpu_seconds")},
         "peak_memory_mib": max(p["peak_memory_mib"] for p in sources),
@@ -131,10 +149,25 @@ def merge(records: list[dict]) -> dict:
             for r, p in zip(results, sources)
         ],
     }
-    record = {"schema": 1, "slug": same("paper", [r["slug"] for r in records]), "results": together,
-              "provenance": provenance}  # fmt: skip
+    timed = arms([r.get("timed", []) for r in records])
+    registered = same("claims", [p.get("registration") for p in sources])
+    if registered is not None:
+        provenance["registration"] = registered
+    record = {"schema": 2, "slug": same("paper", [r["slug"] for r in records]), "results": together,
+              **({"timed": timed} if timed else {}), "provenance": provenance}  # fmt: skip
     validate_record(record, f"the merged record of {slug}")
     return record
+
+
+_BY_SEED = ("values", "trials", "items", "seeds")
+
+
+def _by_seed(parts: list[dict], what: str, seeds: list[int], results: list[dict]) -> list:
+    """What the groups' arms have by seed, in the order of the seeds; an arm may have run only some of a group's."""
+    found = {
+        seed: value for part, r in zip(parts, results) for seed, value in zip(part.get("seeds", r["seeds"]), part[what])
+    }
+    return [found[seed] for seed in sorted(seeds) if seed in found]
 
 
 def _label(seeds: list[int]) -> str:

@@ -25,7 +25,7 @@ def create(part: str, slug: str) -> list[Path]:
         raise BookError(f"There is a paper {slug!r} already: choose another slug.")
     folder = ROOT / "notebooks" / part
     folder.mkdir(parents=True, exist_ok=True)
-    words = {"@SLUG@": slug, "@PART@": part, "@TITLE@": slug.replace("_", " ").capitalize()}
+    words = {"@SLUG@": slug, "@PART@": part, "@TITLE@": slug.replace("_", " ").capitalize(), "@SHORT@": slug[:24]}
     made = []
     for name, target in (("notebook.py.txt", f"{slug}.py"), ("paper.yml", f"{slug}.yml")):
         text = (TEMPLATE / name).read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import yaml
 
 from book.tools import ROOT, BookError
 from book.tools.memo import memo
-from shared.paper import describe
+from shared.record import describe
 
 PARTS = {
     "few_labels": "Learning from few labels",
@@ -31,7 +31,9 @@ HEADINGS = (
     "## Sanity check",
     "## The experiment",
     "## Paper against measured",
+    "## What to take away",
     "## What differs from the paper",
+    "## On your own data",
     "## Exercises",
     "## References",
 )

@@ -13,45 +13,40 @@ import re
 from collections import Counter
 from html import escape
 
-from book.tools import ROOT, BookError, across
+from book.tools import ROOT, BookError, across, cards
 from book.tools import plan as planning
 from book.tools.memo import memo
 from book.tools.notebooks import PARTS, colab_url, papers, repository, source
+from book.tools.registered import read_pilot
 from shared import claims as stats
 from shared.data import catalog
-from shared.paper import RecordError, describe, effect_text, number, paper_text, read_record, verdict_text, verdicts
+from shared.record import RecordError, describe, read_record, verdicts
+from shared.show import effect_text, number, paper_text, verdict_text
 
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
-SHORT = {
-    stats.HOLDS: "holds",
-    stats.SMALLER: "holds but smaller",
-    stats.FAILS: "does not hold",
-    stats.UNRESOLVED: "unresolved",
-    stats.NOT_TESTABLE: "not testable",
-}
 COLORS = {  # Okabe and Ito; the shape says the same for readers who see none
     stats.HOLDS: ("#009E73", "o"),
-    stats.SMALLER: ("#56B4E9", "s"),
-    stats.FAILS: ("#D55E00", "X"),
-    stats.UNRESOLVED: ("#4D4D4D", "D"),
+    stats.TRIVIAL: ("#56B4E9", "s"),
+    stats.NOT_SEEN: ("#E69F00", "X"),
+    stats.REVERSED: ("#D55E00", "X"),
+    stats.REFUTED: ("#D55E00", "X"),
+    stats.UNDECIDED: ("#4D4D4D", "D"),
+    stats.NOT_RUN: ("#4D4D4D", "."),
     stats.NOT_TESTABLE: ("#4D4D4D", "."),
 }
-COLUMNS = ("part", "slug", "claim", "origin", "kind", "fidelity", "verdict", "effect", "low", "high", "delta", "unit", "seeds",
-           "paper_effect", "seconds")  # fmt: skip
+PLURAL = {stats.HOLDS: "hold"}
+COLUMNS = ("part", "slug", "claim", "primary", "origin", "kind", "fidelity", "verdict", "clearly", "scale", "effect", "low", "high",
+           "delta", "unit", "seeds", "paper_effect", "against_paper")  # fmt: skip
 
 
 def counted(counts: Counter) -> str:
-    """Counts of verdicts in words: "11 hold, 1 does not hold"."""
-
-    def words(verdict):
-        text = SHORT[verdict]
-        return text if counts[verdict] == 1 else text.replace("holds", "hold").replace("does not", "do not")
-
+    """Counts of verdicts in words: "11 hold, 1 not seen"."""
+    words = lambda v: PLURAL.get(v, v) if counts[v] > 1 else v  # noqa: E731
     return ", ".join(f"{counts[v]} {words(v)}" for v in stats.VERDICTS if counts[v])
 
 
 def tally(info: dict, outcomes) -> str:
-    """Verdicts in words, such as "3 holds, 1 unresolved"; questions that the book added are counted apart."""
+    """Verdicts in words, such as "3 hold, 1 undecided"; questions that the book added are counted apart."""
     texts = []
     for origin, words in (("paper", ""), ("book", "our own questions: ")):
         ids = [claim["id"] for claim in info["claims"] if claim.get("origin", "paper") == origin]
@@ -61,19 +56,31 @@ def tally(info: dict, outcomes) -> str:
     return "; ".join(texts)
 
 
+def judge(slug: str, record: dict) -> dict[str, cards.Judged]:
+    """The one verdict on each claim of a paper: at `small` together with the accepted run at `full`, where there is one."""
+    scale, runs = record["results"]["scale"], {record["results"]["scale"]: record}
+    full = ROOT / "results" / "full" / f"{slug}.json"
+    if scale == "small" and full.exists():
+        runs["full"] = read_record(full)
+    return cards.judge_all(describe(slug), runs)
+
+
 def rows(records: dict[str, dict]) -> list[dict]:
     """One row per claim, as in verdicts.csv: pure functions of records and yml files."""
     table = []
     for slug, record in records.items():
-        info = describe(slug)
-        outcomes = verdicts(info, record)
+        info, judged = describe(slug), judge(slug, record)
         for claim in info["claims"]:
-            o = outcomes[claim["id"]]
+            j = judged[claim["id"]]
+            o = j.outcome
             figures = [o.effect, o.low, o.high, stats.paper_effect(claim)]
             effect, low, high, paper = ["" if f is None else f"{f:.6g}" for f in figures]
-            values = (info["part"], slug, claim["id"], claim.get("origin", "paper"), claim["kind"], info["fidelity"], o.verdict, effect, low, high,
-                      f"{claim['delta']:g}", claim["unit"], str(len(record["results"]["seeds"])), paper,
-                      f"{record['provenance']['seconds']:.1f}")  # fmt: skip
+            fidelity = claim.get("fidelity", info["fidelity"])
+            against = stats.against_paper(claim, o, fidelity) or ""
+            seeds = len((record if j.scale != "full" else accepted("full")[slug])["results"]["seeds"])
+            values = (info["part"], slug, claim["id"], "primary" if claim.get("primary") else "", claim.get("origin", "paper"),
+                      claim["kind"], fidelity, o.verdict, "clearly" if o.clearly else "", j.scale, effect, low, high,
+                      f"{claim['delta']:g}", claim["unit"], str(seeds), paper, against)  # fmt: skip
             table.append(dict(zip(COLUMNS, values)))
     return table
 
@@ -102,18 +109,18 @@ def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | No
     for slug, record in records.items():
         info = describe(slug)
         mark = (marks or {}).get(slug, "")
+        outcomes = {name: judged.outcome for name, judged in judge(slug, record).items()}
         lines.append(
             f"| [{info['title']}]({link.format(part=info['part'], slug=slug)}) ({info['year']}) | {PARTS[info['part']]} "
-            f"| {info['fidelity']} | {tally(info, verdicts(info, record))}{mark} | {record['provenance']['seconds']:.0f}&nbsp;s "
+            f"| {info['fidelity']} | {tally(info, outcomes)}{mark} | {record['provenance']['seconds']:.0f}&nbsp;s "
             f"| [Colab]({colab_url(slug, info['part'])}) |"
         )
     return "\n".join(lines)
 
 
-def claim_place(slug: str, claim: str) -> str:
-    """Where on a notebook's page a claim is computed: the anchor of its cell (`site.anchor_claims`), else the table."""
-    named = re.search(rf"\b{claim}\b", source(slug).read_text(encoding="utf-8"))
-    return f"claim-{claim.replace('_', '-')}" if named else "paper-against-measured"
+def claim_place(claim: str) -> str:
+    """Where on a notebook's page a claim's card stands."""
+    return f"claim-{claim.replace('_', '-')}"
 
 
 def in_deltas(claim: dict, outcome) -> str:
@@ -149,7 +156,8 @@ class Context:
         self.scale, self.slugs, self.figures = scale, slugs, figures
         self.infos = {slug: describe(slug) for slug in slugs}
         self.records = {slug: read_record(planning.outputs(scale, slug)[1]) for slug in slugs}
-        self.outcomes = {slug: verdicts(self.infos[slug], self.records[slug]) for slug in slugs}
+        self.judged = {slug: judge(slug, self.records[slug]) for slug in slugs}
+        self.outcomes = {slug: {name: j.outcome for name, j in found.items()} for slug, found in self.judged.items()}
         self.full = {slug: record for slug, record in accepted("full").items() if slug in self.infos}
         self.made: dict[str, bytes] = {}
 
@@ -179,10 +187,37 @@ class Context:
             f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
             f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
             f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
-            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}.\n\n"
+            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}. "
+            f"{self.registered(slug)}\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
             f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::'
         )
+
+    def answer(self, slug: str) -> str:
+        """The box under a notebook's card: the primary claims with their verdicts, and the cover figure."""
+        found = cards.answer(self.infos[slug], self.judged[slug])
+        if not found:
+            return ""
+        picture = ""
+        if self.figures[slug]:
+            alt = " ".join(self.cover(slug)["alt"].split())
+            picture = f"```{{image}} ../../book/figures/{slug}.png\n:alt: {alt}\n:width: 420px\n```\n"
+        return f":::{{div}} book-answer-box\n**The answer**\n\n{found}\n\n{picture}:::\n\n"
+
+    def registered(self, slug: str) -> str:
+        """When the claims stood, as a sentence; of a run that was not accepted, what its own record says."""
+        path = ROOT / "results" / "small" / f"{slug}.json"
+        known = read_record(path)["provenance"].get("registration", {}) if path.exists() else {}
+        if not known.get("commit"):
+            return "The claims of this page were not registered before their run."
+        pilot = read_pilot(slug) or {}
+        text = f"**Registered**: claims, directions and deltas stood in commit {known['commit']} before this record was accepted"
+        if pilot.get("seeds"):
+            text += f", after a pilot on {len(pilot['seeds'])} other seeds"
+            dropped = len(pilot["dropped"])
+            text += f" ({dropped} regime{'s' * (dropped > 1)} tried and dropped)" if dropped else ""
+        late = known.get("changed") or []
+        return text + (f"; {len(late)} came or changed after a first record of this paper." if late else ".")
 
     def cover(self, slug: str) -> dict:
         """The figure that stands for a paper: the one its yml names, else the first."""
@@ -196,7 +231,7 @@ class Context:
         body = []
         for slug in self.slugs:
             info, outcomes = self.infos[slug], self.outcomes[slug].values()
-            got = "|".join(dict.fromkeys(SHORT[o.verdict] for o in outcomes))
+            got = "|".join(dict.fromkeys(o.verdict for o in outcomes))
             seconds = self.records[slug]["provenance"]["seconds"]
             body.append(
                 f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
@@ -213,7 +248,7 @@ class Context:
         """A table with filters above it; heads marked 1 sort."""
         options = {
             "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in self.infos.values())],
-            "verdict": [(SHORT[v], SHORT[v]) for v in stats.VERDICTS],
+            "verdict": [(v, v) for v in stats.VERDICTS],
             "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
         }
         selects = " ".join(
@@ -354,12 +389,12 @@ class Context:
                 if paper is not None:
                     printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
                 body.append(
-                    f'<tr data-part="{info["part"]}" data-verdict="{SHORT[o.verdict]}" data-fidelity="{info["fidelity"]}">'
-                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#{claim_place(slug, claim["id"])}">{slug}</a></td>'
+                    f'<tr data-part="{info["part"]}" data-verdict="{o.verdict}" data-fidelity="{info["fidelity"]}">'
+                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#{claim_place(claim["id"])}">{slug}</a></td>'
                     f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
                     f"{info['fidelity']}{delta}</small>{note}</td>"
                     f'<td data-sort="{in_deltas(claim, o)}">{escape(effect_text(claim, o))}</td>'
-                    f'<td><span class="verdict {SHORT[o.verdict].replace(", ", "-").replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
+                    f'<td><span class="verdict {o.verdict.replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
                     f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
                 )
         heads = [("paper", 1), ("claim", 1), ("measured effect", 1), ("verdict", 1), ("printed in the paper", 0)]
@@ -383,7 +418,11 @@ class Context:
                 f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
-            shown = [(c, found[c["id"]]) for c in info["claims"] if found[c["id"]].verdict != stats.NOT_TESTABLE]
+            shown = [
+                (c, found[c["id"]])
+                for c in info["claims"]
+                if found[c["id"]].verdict not in (stats.NOT_RUN, stats.NOT_TESTABLE)
+            ]
             rows = [f"| {c['sentence']} | {effect_text(c, o)} | {verdict_text(c, o)} |" for c, o in shown]
             parts.append("\n".join(["| claim | measured effect | verdict |", "| --- | --- | --- |", *rows]))
         return "\n\n".join(parts) + "\n\nAs a file: {download}`records_full.json`."

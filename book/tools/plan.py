@@ -9,7 +9,7 @@ from pathlib import Path
 from book.tools import BUILD, ROOT
 from book.tools.keys import key
 from book.tools.notebooks import papers
-from shared.paper import RecordError, read_record
+from shared.record import RecordError, read_record
 
 DEFAULT_SECONDS = 60.0
 
@@ -47,7 +47,7 @@ def write_key(scale: str, slug: str, seeds=None) -> dict:
 
 
 def is_fresh(scale: str, slug: str, seeds=None) -> bool:
-    """Whether a whole run is there whose record has the hash of today's source, and seeds and scale as asked."""
+    """Whether a whole run is there whose record has the hashes of today's source, and seeds and scale as asked."""
     notebook, record = outputs(scale, slug)
     if not notebook.exists() or not record.exists():
         return False
@@ -59,6 +59,7 @@ def is_fresh(scale: str, slug: str, seeds=None) -> bool:
     results = found["results"]
     return (
         found["provenance"]["result_hash"] == wanted["result_hash"]
+        and found["provenance"].get("page_hash") == wanted["page_hash"]
         and results["seeds"] == wanted["seeds"]
         and results["scale"] == scale
     )

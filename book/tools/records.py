@@ -8,15 +8,17 @@ a cluster, and the merged record is accepted.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 
-from book.tools import ROOT, BookError, keys, pages
+from book.tools import ROOT, BookError, keys, pages, registered
 from book.tools import merge as merging
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select
 from shared.data import DataError
-from shared.paper import RecordError, describe, effect_text, read_record, verdicts, write_json, write_whole
+from shared.record import RecordError, describe, read_record, registration, verdicts, write_json, write_whole
+from shared.show import effect_text
 
 ACCEPTED = ROOT / "results" / "small"
 
@@ -100,6 +102,41 @@ def made(slug: str, scale: str, merged: bool) -> dict:
     return record
 
 
+def tell(slug: str, scale: str, old: dict | None, new: dict) -> None:
+    """Write verdicts that moved into `results/CHANGES.md`, newest first."""
+    info, date = describe(slug), new["provenance"]["date"][:10]
+    before = old_verdicts(slug, old) if old else {}
+    moved = []
+    for claim, outcome in verdicts(info, new).items():
+        was = before.get(claim, "new")
+        if old and was != outcome.verdict:
+            moved.append(f"- `{claim}`: {was} -> {outcome.verdict}")
+    if old:
+        moved += [f"- `{claim}`: {was} -> gone" for claim, was in before.items() if claim not in registration(info)]
+    if not moved:
+        return
+    path, head = ACCEPTED.parent / "CHANGES.md", "# Verdicts that moved\n"
+    text = path.read_text(encoding="utf-8") if path.exists() else head
+    entry = f"\n## {slug} at {scale}, {date}\n\n" + "\n".join(moved) + "\n"
+    write_whole(path, head + entry + text.removeprefix(head))
+
+
+def old_verdicts(slug: str, old: dict) -> dict[str, str]:
+    """Verdicts of an accepted record by the claims of today, and where these cannot be read, as verdicts.csv has them."""
+    found = {}
+    for claim in describe(slug)["claims"]:
+        try:
+            found[claim["id"]] = verdicts({**describe(slug), "claims": [claim]}, old)[claim["id"]].verdict
+        except (RecordError, KeyError, ValueError):
+            continue
+    path = ACCEPTED / "verdicts.csv"
+    if old["results"]["scale"] == "small" and path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            listed = {row["claim"]: row["verdict"] for row in csv.DictReader(file) if row["slug"] == slug}
+        found = {**found, **listed}
+    return found
+
+
 def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
     """Accept the runs of today's source."""
     for slug in select(names):
@@ -107,9 +144,14 @@ def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
         path = ACCEPTED.with_name(scale) / f"{slug}.json"
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         changes = compare(slug, old, new)
-        print(f"{slug}: " + "\n  ".join(changes))
-        if old and old["results"] == new["results"] and keys.hashes(old) == keys.hashes(new):
+        stood = (old or {}).get("provenance", {}).get("registration", {}).get("claims")
+        settled = old and old["results"] == new["results"] and keys.hashes(old) == keys.hashes(new)
+        if settled and stood == registration(describe(slug)):
+            print(f"{slug}: same results")
             continue  # nothing new: the accepted record keeps its date
+        new = registered.complete(slug, new, old, registered.read_pilot(slug))
+        print(f"{slug}: " + "\n  ".join(changes))
+        tell(slug, scale, old, new)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, new)
     if scale == "small":

@@ -141,6 +141,7 @@ def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
         "BOOK_SEEDS": ",".join(map(str, wanted["seeds"])) + ("," if len(wanted["seeds"]) == 1 else ""),
         "BOOK_OUT": str(work),
         "BOOK_RESULT_HASH": wanted["result_hash"],
+        "BOOK_PAGE_HASH": wanted["page_hash"],
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
     }

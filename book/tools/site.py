@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from book.tools import BUILD, ROOT, BookError, pages
+from book.tools import BUILD, ROOT, BookError, cards, pages
 from book.tools import plan as planning
 from book.tools.memo import memo
 from book.tools.notebooks import config, notebook, papers, source
@@ -46,21 +46,17 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
     return today
 
 
-def anchor_claims(book: nbformat.NotebookNode, info: dict) -> None:
-    """A place to link to before each cell that computes claims."""
-    wanted = [claim["id"] for claim in info["claims"]]
-    cells = []
+def show_cards(book: nbformat.NotebookNode, html: str) -> None:
+    """Put the claims' cards where the notebook reports, instead of the plain list that it shows outside the site."""
     for cell in book.cells:
-        if cell.cell_type == "code":
-            here = [claim for claim in wanted if re.search(rf"\b{claim}\b", cell.source)]
-            if here:
-                wanted = [claim for claim in wanted if claim not in here]
-                spans = "".join(f'<span id="claim-{claim.replace("_", "-")}"></span>' for claim in here)
-                anchor = nbformat.v4.new_markdown_cell(f'<div class="book-anchor">{spans}</div>')
-                anchor["id"] = f"anchor-{len(cells)}"
-                cells.append(anchor)
-        cells.append(cell)
-    book.cells = cells
+        if cell.cell_type == "code" and "paper.report()" in cell.source:
+            kept = [
+                o for o in cell.outputs if "Verdicts that differ" in str(o.get("data", {}).get("text/markdown", ""))
+            ]
+            shown = nbformat.v4.new_output(
+                "display_data", data={"text/html": html, "text/plain": "Claims and verdicts"}
+            )
+            cell.outputs = [shown, *kept]
 
 
 def without_absent(text: str, slugs: list[str]) -> str:
@@ -110,10 +106,10 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
     context = pages.Context(scale, slugs, {slug: figures(book) for slug, book in books.items()})
     for slug, book in books.items():
         part = papers()[slug]
-        header = nbformat.v4.new_markdown_cell(context.run_line(slug))
+        header = nbformat.v4.new_markdown_cell(context.answer(slug) + context.run_line(slug))
         header["id"] = "run-line"
         book.cells.insert(1, header)
-        anchor_claims(book, context.infos[slug])
+        show_cards(book, cards.cards(context.infos[slug], context.judged[slug]))
         files[f"notebooks/{part}/{slug}.ipynb"] = nbformat.writes(book).encode()
         py = source(slug)
         for path in (py, py.with_suffix(".ipynb")):

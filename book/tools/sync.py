@@ -4,7 +4,7 @@ import sys
 
 from book.tools import ROOT, BookError
 from book.tools.notebooks import papers, sync
-from shared.paper import RecordError
+from shared.record import RecordError
 
 
 def main() -> int:

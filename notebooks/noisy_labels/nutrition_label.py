@@ -94,7 +94,8 @@ import numpy as np
 import pandas as pd
 from shared import plots
 from shared.data import catalog, load
-from shared.paper import Paper, table_html
+from shared.paper import Paper
+from shared.show import table_html
 from sklearn.linear_model import RidgeClassifier
 
 paper = Paper("nutrition_label", scale=scale, seeds=seeds)

@@ -1,27 +1,22 @@
 """Data sets by name: embedded snapshots, checksummed on load, and downloads for `full`.
 
-`catalog.json` beside this file lists every set with checksum, licence and the script that made it.
+`catalog.json` beside this file lists every set with checksum, licence and the script that made it. How files are found,
+fetched and verified stands in `fetching`.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import importlib
 import json
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
+from shared.data.fetching import HERE, DataError, _sha256, cache_folder, embedded, fetch, fetch_all, verify  # noqa: F401
+
 loaded: dict[str, str] = {}  # sha256 of every set that this process has loaded, for the record
-
-
-class DataError(RuntimeError):
-    """A data file is missing, damaged or out of reach; the message says what to do."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -70,6 +65,31 @@ def load(name: str, scale: str = "small", seed: int | None = None, **sizes: int)
     elif sizes:
         raise ValueError(f"{name} has its own split or none: sizes {', '.join(sizes)} do not apply (see `folds`).")
     loaded[name] = entry["sha256"]
+    return content
+
+
+def images(scale: str, seed: int, size: int = 14, **parts: int) -> SimpleNamespace:
+    """Fashion-MNIST in few pixels: squares of pixels averaged, else as `load("fashion_mnist", scale, seed, **parts)`.
+
+    Args:
+        scale: scale of the run. seed: draws the rows, the same as `load` for the same parts.
+        size: pixels of a side after averaging; divides 28.
+        parts: rows of each part, such as train=2000, val=300, test=500.
+
+    Returns:
+        A namespace: x_<part> float32 (n, 1, size, size) in [0, 1] and y_<part> int64 (n,).
+
+    Raises:
+        ValueError: a size that does not divide 28, no parts, or parts that do not fit the pool.
+    """
+    from torch.nn.functional import avg_pool2d
+
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1 or 28 % size:
+        raise ValueError(f"Images have 28 x 28 pixels, so a size is 28, 14, 7, 4, 2 or 1; got {size!r}.")
+    content = load("fashion_mnist", scale, seed, **parts)
+    if size < 28:
+        for part in parts:
+            setattr(content, f"x_{part}", avg_pool2d(getattr(content, f"x_{part}"), 28 // size))
     return content
 
 
@@ -132,74 +152,3 @@ def folds(groups, sizes, seed: int) -> list[np.ndarray]:
         parts.append(np.sort(rows[start : start + size]))
         start += size
     return parts
-
-
-# -- reading ---------------------------------------------------------------------------------------------------
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def embedded(entry: dict) -> bytes:
-    """Bytes of an embedded file, checked. Raises DataError where it is missing or damaged."""
-    path = HERE / entry["file"]
-    try:
-        content = path.read_bytes()
-    except OSError:
-        raise DataError(
-            f"{path} is missing: restore it with `git checkout -- {path}` or run {entry['script']}."
-        ) from None
-    if _sha256(content) != entry["sha256"]:
-        raise DataError(
-            f"{path} is damaged (its sha256 is not the catalogue's): restore it with `git checkout -- {path}` "
-            f"or run {entry['script']}."
-        )
-    return content
-
-
-def cache_folder() -> Path:
-    """Folder of downloads: $BOOK_DATA_CACHE, else `~/.cache/imperfect-labels`."""
-    return Path(os.environ.get("BOOK_DATA_CACHE") or Path.home() / ".cache" / "imperfect-labels")
-
-
-def fetch(entry: dict) -> Path:
-    """Path of a downloaded file: from the cache, else $BOOK_DATA_MIRROR, else the network; always verified.
-
-    Raises:
-        DataError: not there, no network, or a wrong checksum; nothing half-written stays.
-    """
-    file = entry["url"].rsplit("/", 1)[1]
-    mirror = os.environ.get("BOOK_DATA_MIRROR")
-    if mirror:
-        path = Path(mirror) / file
-        if not path.is_file():
-            raise DataError(f"$BOOK_DATA_MIRROR has no {file}: put it into {mirror} (from {entry['url']}).")
-        if _sha256(path.read_bytes()) != entry["sha256"]:
-            raise DataError(f"{path} has a wrong checksum: fetch it again from {entry['url']}.")
-        return path
-    import pooch
-
-    try:
-        path = pooch.retrieve(entry["url"], f"sha256:{entry['sha256']}", fname=file, path=cache_folder())
-    except ValueError:
-        raise DataError(f"What {entry['url']} sent has a wrong checksum: nothing was kept; try again later.") from None
-    except OSError as error:  # requests' errors are OSErrors
-        raise DataError(
-            f"{entry['url']} cannot be reached ({type(error).__name__}): put {file} into a folder and name it in "
-            "$BOOK_DATA_MIRROR, or use scale 'small', which needs no network."
-        ) from None
-    return Path(path)
-
-
-def fetch_all(entry: dict) -> dict[str, Path]:
-    """Paths of the files of a downloaded set by their names, each as `fetch` finds and verifies it."""
-    return {part["url"].rsplit("/", 1)[1]: fetch(part) for part in entry["files"]}
-
-
-def verify() -> list[str]:
-    """Names of the embedded sets, each checked on disk. Raises DataError for the first that is damaged."""
-    names = [name for name, entry in catalog().items() if entry["kind"] == "embedded"]
-    for name in names:
-        embedded(catalog()[name])
-    return names

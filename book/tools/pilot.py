@@ -1,0 +1,126 @@
+"""`make pilot PAPERS=...`: run a paper on pilot seeds and say which effects the planned seeds could detect.
+
+Pilot seeds (100 and up) choose the regime and are never reported. The outcome is `results/pilot/<slug>.json`; an
+earlier pilot of another regime stays in the file, with what it could have detected and WHY it was dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+
+from book.tools import BUILD, ROOT, BookError, keys
+from book.tools import plan as planning
+from book.tools.book import only_one, run
+from book.tools.notebooks import select
+from book.tools.registered import PILOTS, read_pilot
+from shared import power
+from shared.data import DataError
+from shared.record import RecordError, claim_digest, claim_values, describe, read_record, write_json
+from shared.scales import resolve_seeds
+
+FIRST = 100  # the first pilot seed
+
+
+def source_hash(slug: str) -> str:
+    """Hash of a paper's computing source at `small`, whatever the seeds."""
+    return keys.result_hash(slug, "small", [])
+
+
+def summary(slug: str, record: dict) -> dict:
+    """What a pilot's record says of each claim, for the seeds that are planned at `small`."""
+    info, planned = describe(slug), describe(slug)["seeds"]["small"]
+    claims = {}
+    for claim in info["claims"]:
+        if "small" in (claim.get("untestable") or {}):
+            continue
+        found = power.pilot_power(claim, claim_values(claim, record), planned)
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in found.items()}
+        claims[claim["id"]] = {"digest": claim_digest(claim), "primary": bool(claim.get("primary")), **rounded}
+    return claims
+
+
+def file(slug: str, record: dict, why: str) -> dict:
+    """The pilot file of a paper with a new pilot in it. Raises BookError where a dropped regime has no reason."""
+    path = PILOTS / f"{slug}.json"
+    old = read_pilot(slug) if path.exists() else None
+    new = {
+        "slug": slug,
+        "source": source_hash(slug),
+        "seeds": record["results"]["seeds"],
+        "planned": describe(slug)["seeds"]["small"],
+        "settings": record["results"]["settings"],
+        "claims": summary(slug, record),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "dropped": list(old["dropped"]) if old else [],
+    }
+    if old and old["settings"] != new["settings"]:
+        changed = {
+            name: value for name, value in old["settings"].items() if new["settings"].get(name, object()) != value
+        }
+        if not why:
+            raise BookError(
+                f"{slug} has a pilot of another regime ({', '.join(changed)} differ): say WHY=... it was dropped."
+            )
+        kept = ("mean", "detectable", "limit", "powered")
+        claims = {name: {k: claim[k] for k in kept if k in claim} for name, claim in old["claims"].items()}
+        new["dropped"].append({"why": why, "settings": changed, "seeds": old["seeds"], "claims": claims})
+    return new
+
+
+def table(claims: dict) -> str:
+    """The claims of a pilot as lines of text: mean, what can be detected, what is asked for."""
+    lines = [f"  {'claim':<36} {'mean':>9} {'detectable':>11} {'limit':>8}"]
+    for name, claim in claims.items():
+        figures = [claim.get(k) for k in ("mean", "detectable", "limit")]
+        shown = ["-" if v is None else f"{v:.3g}" for v in figures]
+        word = "powered" if claim["powered"] else "NOT powered"
+        lead = "*" if claim["primary"] else " "
+        lines.append(f"{lead} {name:<36} {shown[0]:>9} {shown[1]:>11} {shown[2]:>8}  {word}")
+    return "\n".join([*lines, "  (* primary: run it only where it is powered, or change the regime)"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--papers", default="")
+    parser.add_argument("--seeds", default="", help="a count of pilot seeds (5), or seeds from 100 up")
+    parser.add_argument("--why", default="", help="why the regime of the pilot before was dropped")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    try:
+        if not args.papers.strip():
+            raise BookError('Name the papers: make pilot PAPERS="elr top_two".')
+        slugs = select(args.papers)
+        os.environ.pop("BOOK_SEEDS", None)
+        count = int(args.seeds) if args.seeds.strip().isdigit() and int(args.seeds) < FIRST else None
+        seeds = list(range(FIRST, FIRST + (count or 5)))
+        if args.seeds.strip() and count is None:
+            os.environ["BOOK_SEEDS"] = args.seeds
+            seeds = resolve_seeds(None, 5)
+            del os.environ["BOOK_SEEDS"]
+        if min(seeds) < FIRST or len(seeds) < 2:
+            raise BookError(f"Pilot seeds are {FIRST} and up, two at least: others are reported, and must be unseen.")
+        if BUILD == ROOT / "_build":
+            raise BookError("Name a folder for these runs in $BOOK_BUILD, as `make pilot` does.")
+        with only_one() as lock:
+            good = run("small", slugs, seeds, args.cores, "local", lock)
+        bad = []
+        for slug in slugs:
+            if not planning.is_fresh("small", slug, seeds):
+                continue
+            new = file(slug, read_record(planning.outputs("small", slug)[1]), args.why)
+            write_json(PILOTS / f"{slug}.json", new)
+            print(f"\n{slug}: {len(seeds)} pilot seeds for {new['planned']} planned\n{table(new['claims'])}")
+            bad += [name for name, claim in new["claims"].items() if claim["primary"] and not claim["powered"]]
+        if bad:
+            print(f"\nPrimary claims without power: {', '.join(bad)}.")
+        return 0 if good else 1
+    except (BookError, RecordError, DataError, OSError, ValueError, TypeError) as error:
+        print(f"make pilot: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
