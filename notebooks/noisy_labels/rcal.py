@@ -536,8 +536,7 @@ def mislas(nets, data, epsilon, epochs=10):
     optimizer = train.adamw([*classifier.parameters(), scale], cfg.lr)
     chance = (1 / counts.gather(1, y)).cpu()  # every class alike
     own = stack.streams(paper.seeds, "balanced draws")
-    n = cfg.batch * (epochs * z.shape[1] // cfg.batch)
-    draws = zip(chance, own)
+    n, draws = epochs * z.shape[1], zip(chance, own)
     draws = [torch.multinomial(p, n, True, generator=g) for p, g in draws]
     batches = torch.stack(draws).to(device).split(cfg.batch, dim=1)
     for step, rows in enumerate(batches):
@@ -780,7 +779,7 @@ for (imbalance, rate), arms in grid.items():
     where = f"imbalance {imbalance}, noise {100 * rate:.0f} %"
     for arm, run in arms.items():
         shared = paper.scale == "full"  # seeds share its test images
-        test = {"items": run.hits} if shared else {"values": run.test}
+        test = {"items": run.hits} if shared else {"given": run.test}
         paper.arm(arm, f"balanced accuracy at {where}", **test)
         paper.arm(arm, f"memorised at {where}", run.memorised)
         for group, values in run.groups.items():
@@ -954,12 +953,12 @@ def lender(gamma):
 
 lenders = {gamma: lender(gamma) for gamma in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9)}
 tail = errors_of_means(rep, data, lenders)
-tail = {gamma: e[:, GROUPS["few"]].mean(1) for gamma, e in tail.items()}
-best = min(tail, key=lambda gamma: tail[gamma].mean())
+tail = {gamma: e[:, GROUPS["few"]].mean() for gamma, e in tail.items()}
+best = min(tail, key=tail.get)
 paper.say(
-    f"The error is smallest at gamma {best:g} ({tail[best].mean():.0f} %; without "
-    f"borrowing {tail[0.0].mean():.0f} %, at 0.9 {tail[0.9].mean():.0f} %), over "
-    f"{len(paper.seeds)} seeds."
+    f"Over {len(paper.seeds)} seeds the error is smallest at gamma {best:g}: "
+    f"{tail[best]:.0f} %; without borrowing {tail[0.0]:.0f}, at 0.9 "
+    f"{tail[0.9]:.0f} %."
 )
 
 # %% [markdown]
