@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The formulas were read in reproductions of the paper's pages; the constants, and how many points are dropped and drawn, could not be read and are ours.
 #
-# **The published run**: CIFAR-10 and CIFAR-100 with imbalances 10 and 100 and noise of 10 to 50 %, ResNet-32. **This notebook**: at `small` about 150 s of one core. At `full` MoCo for 200 epochs and some two dozen classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
+# **The published run**: CIFAR-10 and CIFAR-100 with imbalances 10 and 100 and noise of 10 to 50 %, ResNet-32. **This notebook**: at `small` about 120 s of one core. At `full` MoCo for 200 epochs and some two dozen classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -117,7 +117,7 @@ cfg = paper.settings(
     n_max_val=(20, 40, 500),
     features=(8, 32, 64),
     hidden=((8, 16), (32, 128), ("ResNet-18", 512)),
-    contrastive_epochs=(1, 60, 200),
+    contrastive_epochs=(1, 40, 200),
     queue=(32, 256, 4096),
     batch=(32, 64, 256),
     epochs=(1, 30, 60),
