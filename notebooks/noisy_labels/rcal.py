@@ -116,17 +116,17 @@ cfg = paper.settings(
     n_max=((40, 60), (150, 300), (4500, 4500)),
     n_max_val=(20, 40, 500),
     features=(8, 32, 64),
-    hidden=((8, 16), (32, 128), ("ResNet-18", 512)),
-    contrastive_epochs=(1, 40, 200),
+    hidden=((8, 16), (24, 96), ("ResNet-18", 512)),
+    contrastive_epochs=(1, 60, 200),
     queue=(32, 256, 4096),
     batch=(32, 64, 256),
-    epochs=(1, 30, 60),
+    epochs=(1, 50, 60),
     lr=(5e-3, 5e-3, 1e-3),
     drawn=(50, 2000, 20_000),
-    decays=((0.0, 0.1), (0.0, 0.1, 0.3, 1.0), (0.0, 1e-3, 1e-2, 0.1)),
-    smoothings=((0.2, 0.3), (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2, 0.3)),
-    taus=((0.5, 1.0), (0.0, 0.5, 1.0, 1.5), (0.0, 0.5, 1.0, 1.5)),
-    betas=((0.01, 0.03), (0.01, 0.03, 0.1, 0.3), (0.01, 0.03, 0.1, 0.3)),
+    decays=((0.0, 0.1), (0.0, 0.1, 0.3), (0.0, 0.01, 0.1)),
+    smoothings=((0.2, 0.3), (0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
+    taus=((0.5, 1.0), (0.5, 1.0, 1.5), (0.5, 1.0, 1.5)),
+    betas=((0.01, 0.03), (0.01, 0.03, 0.1), (0.01, 0.03, 0.1)),
 )
 SIZE = dict(zip((10, 100), cfg.n_max))
 CELLS = [(10, 0.2), (10, 0.4), (10, 0.5), (100, 0.4)]  # imbalance, noise rate
@@ -147,7 +147,7 @@ MAIN = (10, 0.4)
 # The paper's Assumption 3.1 says how labels err: one of class $k$ becomes $j\ne k$ with probability
 # $\eta\,n_j/n$. In words: with probability $\eta$ an image takes over the label of a randomly chosen image, possibly of its
 # own class (so at "40 %" somewhat fewer than 40 % of the labels are wrong). Wrong labels thus fall mostly on the head, and
-# every class has the same share of them.
+# every class has about the same share of them.
 
 
 # %%
@@ -218,9 +218,9 @@ if paper.scale == "full":
 
 # %% mystnb={"figure": {"caption": "Images of the first seed that carry the label of one few-shot class, at imbalance 10 and 40 % noise. Those with an orange frame do not belong to it. Look at how few right ones there are to learn from.", "name": "fig-rcal-damage"}, "image": {"alt": "Two rows of small grey images of clothes that carry one and the same label; several are framed because they show another kind of clothes."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(2, 11, figsize=(6.8, 1.5))
-for ax, row in zip(axes.flat, torch.where(data.y_noisy[0] == 7)[0]):
-    ax.imshow(data.x[0, row].cpu().permute(1, 2, 0), cmap="gray_r")
-    wrong = bool(data.y[0, row] != 7)
+for ax, place in zip(axes.flat, torch.where(data.y_noisy[0] == 7)[0]):
+    ax.imshow(data.x[0, place].cpu().permute(1, 2, 0), cmap="gray_r")
+    wrong = bool(data.y[0, place] != 7)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(visible=wrong, color=plots.COLORS[1], linewidth=3)
 plt.show()
@@ -283,8 +283,8 @@ class Encoder(nn.Module):
 
 
 # %% [markdown]
-# At `small` an encoder cuts the image into 3 x 3 overlapping patches of 6 x 6 pixels, sends each through the same 32 units
-# (a convolution with stride 4), and all of them through 128 units to 32 features. At `full` a ResNet-18 stands in that place.
+# At `small` an encoder cuts the image into 3 x 3 overlapping patches of 6 x 6 pixels, sends each through the same 24 units
+# (a convolution with stride 4), and all of them through 96 units to 32 features. At `full` a ResNet-18 stands in that place.
 # The features have no ReLU behind them, as half a Gaussian is not a Gaussian. At the end they are shifted and scaled (inside
 # the last layer) to mean zero and average variance one, so that a distance means the same for every seed, and the
 # vectors $z^0_i=f(x_i)$ of the un-augmented training images are stored.
@@ -381,7 +381,7 @@ def inliers(z, y, classes, share=None, k=10):
 #
 # The idea is that of distribution calibration for few-shot learning {cite}`yang2021freelunch`, with $\mathbf 1$ a matrix of ones as
 # there. The weights are as printed: of the chosen classes, the larger and the *farther* one weighs more. Head and tail are told
-# apart by the noisy counts, above or below the average; that and $q=3$, $\gamma=0.1$, $\alpha=0.1$ are ours.
+# apart by the noisy counts, above or below the average; that and $q=3$, $\gamma=0.1$ are ours, $\alpha=0.1$ lies in the range that the paper tries.
 
 
 # %%
@@ -628,7 +628,6 @@ def evaluate(nets, data):
         groups={g: balanced(by_class[:, r]) for g, r in GROUPS.items()},
         val=np.nanmean(by_label, axis=1),
         memorised=(100 * memorised.sum(1) / wrong.sum(1)).cpu().numpy(),
-        hits=(predicted == data.y_test).cpu().numpy(),
     )
 
 
@@ -713,7 +712,7 @@ paper.say(
 # %% [markdown]
 # ### Tuning
 #
-# Imbalance 10, 40 % noise. Each method has one knob with four settings, chosen on the *noisy* validation images, once for
+# Imbalance 10, 40 % noise. Each method has one knob with three settings, chosen on the *noisy* validation images, once for
 # all seeds: **CE** (plain cross entropy from random weights) its weight decay, **MiSLAS** its smoothing $\varepsilon$, **RCAL**
 # the anchor's weight $\beta$, and a rival of ours its $\tau$: contrastive start, mixup and logit adjustment, the three parts that
 # anyone could put together without Gaussians, outlier removal or anchor. We call it the *simple rival*.
@@ -778,12 +777,13 @@ for cell in [c for c in CELLS if c != MAIN]:
 for (imbalance, rate), arms in grid.items():
     where = f"imbalance {imbalance}, noise {100 * rate:.0f} %"
     for arm, run in arms.items():
-        shared = paper.scale == "full"  # seeds share its test images
-        test = {"items": run.hits} if shared else {"given": run.test}
-        paper.arm(arm, f"balanced accuracy at {where}", **test)
+        paper.arm(arm, f"balanced accuracy at {where}", run.test)
         paper.arm(arm, f"memorised at {where}", run.memorised)
         for group, values in run.groups.items():
             paper.arm(arm, f"{group}-shot accuracy at {where}", values)
+for arm in nets:
+    mean = np.mean([arms[arm].test for arms in grid.values()], axis=0)
+    paper.arm(arm, "balanced accuracy, mean of the four cells", mean)
 
 
 # %% mystnb={"figure": {"caption": "Balanced test accuracy at imbalance 10 and 40 % noise. Blue circles: the paper's ladder from cross entropy to complete RCAL. Orange squares: rivals. Grey diamond: the same network with true labels. Means and 95 % intervals over seeds. Hollow circles: the paper's numbers on CIFAR-10 (Tables 1 and 7), where there are any.", "name": "fig-rcal-ablation"}, "image": {"alt": "Means of balanced test accuracy with horizontal error bars, one row per method, in three groups of colours and symbols, with hollow circles for the paper's own numbers."}} tags=["hide-input", "show"]
@@ -851,8 +851,8 @@ plt.show()
 # ## Paper against measured
 #
 # Where the paper names an imbalance and a noise rate, a claim is judged there: the ablation at imbalance 10 and 40 % (Table 7), the
-# groups at imbalance 10 and 50 % (Table 6). Effects on Fashion-MNIST and a small network are not those of CIFAR-10 and a ResNet-32;
-# only their signs and rough sizes can be compared.
+# groups at imbalance 10 and 50 % (Table 6). What rests on the whole of Table 1 is judged on the mean of the four cells. Effects on
+# Fashion-MNIST and a small network are not those of CIFAR-10 and a ResNet-32; only their signs and rough sizes can be compared.
 
 # %%
 paper.report()
@@ -895,11 +895,12 @@ paper.say(
 # - **MiSLAS.** Its published settings where they carry over (mixup with uniform $\lambda$, ten epochs of stage two, class-balanced draws, scale per class,
 #   smoothing from 0.1 to 0.3); stage two sees stored features of un-augmented images, AdamW instead of SGD, the last epoch instead of the best. Our network has no batch norm to shift.
 # - **Rivals that are missing.** RoLT, HAR, Sel-CL+ and the others of the paper's tables: each is a system of its own.
-# - **Tuning.** One knob with four values for each method, chosen at one setting on noisy validation labels. The knob of the paper's own tuning is unknown to us.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** A narrower network (24 and 64 units) with a learning rate of 0.002 on 1,226 images: cross entropy
-#   memorised 6 % of the wrong labels, so that there was no noise to be robust to. Weak augmentation in stage 3 (22 %, and every method of stage 1 at the level of
-#   cross entropy). $\gamma=0.1$, 0.3 and 0.5, $q=1$, $\alpha=0.01$ (within 1.5 points of each other). As many drawn points for each class
-#   as for every other, or topped up beyond the largest class (fewer points for the tail, 1 to 2 points lower). 40 epochs of contrastive training (worse features).
+# - **Tuning.** One knob with three values for each method, chosen at one setting on noisy validation labels. The knob of the paper's own tuning is unknown to us.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 1,226 images and a learning rate of 0.002: cross entropy
+#   memorised 6 % of the wrong labels, so that there was no noise to be robust to. Weak augmentation in stage 3 (22 %, and RCAL two points above
+#   cross entropy instead of ten). A network of 32 and 128 units for 30 epochs after 40 contrastive ones (38 % memorised; single cells of the grid vary too much
+#   from seed to seed), and for 40 epochs (68 %; too slow for more than ten seeds). $\gamma$ from 0.2 to 0.5 (up to three points lower), $q=1$ and $\alpha=0.01$ (the same). Every class topped
+#   up beyond the largest (one point lower). A fixed order of the classes (the same spread over seeds).
 #
 # ## On your own data
 #
