@@ -71,7 +71,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # have hundreds of examples while others have a dozen: the data are **long-tailed**, with few *head* classes and a
 # *tail* of rare ones.
 #
-# For each trouble alone there are good remedies. For both at once, each remedy makes the other trouble worse.
+# For each trouble alone there are good remedies. Where both meet, each makes the other worse.
 #
 # - Noisy labels are often found by their loss: what a network finds hard to fit is probably mislabelled
 #   {cite}`han2018coteaching`. But a correctly labelled image of a rare class is hard to fit as well, and is thrown out.
@@ -123,7 +123,7 @@ cfg = paper.settings(
     epochs=(1, 50, 60),
     lr=(5e-3, 5e-3, 1e-3),
     drawn=(50, 2000, 20_000),
-    decays=((0.1, 0.3), (0.1, 0.3, 1.0), (0.0, 0.01, 0.1)),
+    decays=((0.3, 1.0), (0.3, 1.0, 3.0), (0.01, 0.1, 1.0)),
     smoothings=((0.2, 0.3), (0.2, 0.3, 0.4), (0.1, 0.2, 0.3)),
     taus=((0.5, 1.0), (0.5, 1.0, 1.5), (0.5, 1.0, 1.5)),
     betas=((0.03, 0.1), (0.03, 0.1, 0.3), (0.03, 0.1, 0.3)),
@@ -217,7 +217,7 @@ if paper.scale == "full":
 # What the damage looks like: the images of one seed that carry a rare class's label.
 
 # %% mystnb={"figure": {"caption": "Images of the first seed that carry the label of one few-shot class, at imbalance 10 and 40 % noise. Those with an orange frame do not belong to it. Look at how few right ones there are to learn from.", "name": "fig-rcal-damage"}, "image": {"alt": "Two rows of small grey images of clothes that carry one and the same label; several are framed because they show another kind of clothes."}} tags=["hide-input", "show"]
-fig, axes = plt.subplots(2, 11, figsize=(6.8, 1.5))
+fig, axes = plt.subplots(2, 9, figsize=(6.8, 1.7))
 for ax, place in zip(axes.flat, torch.where(data.y_noisy[0] == 7)[0]):
     ax.imshow(data.x[0, place].cpu().permute(1, 2, 0), cmap="gray_r")
     wrong = bool(data.y[0, place] != 7)
@@ -243,8 +243,8 @@ paper.say(
 #
 # $$\ell=-\log\frac{\exp(q^\top k^+/\tau)}{\exp(q^\top k^+/\tau)+\sum_{k\in\text{queue}}\exp(q^\top k/\tau)} .$$
 #
-# In the code every tensor has a leading axis `S`: the networks of all seeds train side by side on their own data and share
-# nothing, and losses are added over that axis, so each network gets the gradient it would get alone.
+# In the code every tensor has a leading axis `S`: the networks of all seeds train side by side and share
+# nothing; losses are added over that axis, so each network gets the gradient it would get alone.
 
 
 # %%
@@ -595,7 +595,7 @@ def train_arm(data, start=None, points=None, beta=0, mixed=0, tau=0, decay=0):
 # %% [markdown]
 # **What is measured.** Test images are clean, and accuracy is averaged over *classes*, so that every class counts the same; also
 # within the groups of many-shot (ranks 0 to 2), medium (3 to 6) and few-shot classes (7 to 9). Validation images are long-tailed
-# and noisy like the training images; their accuracy is averaged over the labels that occur. *Memorised* is the share of wrong
+# and noisy like the training images. *Memorised* is the share of wrong
 # training labels that the network repeats.
 
 
@@ -714,8 +714,8 @@ paper.say(
 #
 # Imbalance 10, 40 % noise. Each method has one knob with three settings, chosen on the *noisy* validation images, once for
 # all seeds: **CE** (plain cross entropy from random weights) its weight decay, **MiSLAS** its smoothing $\varepsilon$, **RCAL**
-# the anchor's weight $\beta$, and a rival of ours its $\tau$: contrastive start, mixup and logit adjustment, the three parts that
-# anyone could put together without Gaussians, outlier removal or anchor. We call it the *simple rival*.
+# the anchor's weight $\beta$, and a rival of ours its $\tau$: contrastive start, mixup and logit adjustment, without Gaussians,
+# outlier removal or anchor. We call it the *simple rival*.
 
 # %%
 points, smooth = draw_points(rep, data), train_arm(data, mixed=1)
@@ -750,13 +750,14 @@ paper.table(rows, caption="Grids, means over seeds; validation decides")
 # ### All arms
 #
 # The paper's ablation takes RCAL apart in one order: without mixup, without the anchor too, without the drawn points too, and at
-# last without the contrastive start, which leaves CE. To these we add mixup alone, contrastive start with mixup, and the *oracle*:
+# last without the contrastive start, which leaves plain cross entropy, here without weight decay like all the others. To these we add mixup alone, contrastive start with mixup, and the *oracle*:
 # contrastive start with the true labels. Then CE, MiSLAS and RCAL run in the other cells of the paper's grid, with the knobs
 # chosen above.
 
 # %%
 beta = chosen["RCAL"]
 LADDER = {
+    "... w/o contrastive start": {},
     "... w/o drawn points": dict(start=rep),
     "... w/o anchor": whole,
     "RCAL w/o mixup": whole | dict(beta=beta),
@@ -786,20 +787,19 @@ for arm in nets:
     paper.arm(arm, "balanced accuracy, mean of the four cells", mean)
 
 
-# %% mystnb={"figure": {"caption": "Balanced test accuracy at imbalance 10 and 40 % noise. Blue circles: the paper's ladder from cross entropy to complete RCAL. Orange squares: rivals. Grey diamond: the same network with true labels. Means and 95 % intervals over seeds. Hollow circles: the paper's numbers on CIFAR-10 (Tables 1 and 7), where there are any.", "name": "fig-rcal-ablation"}, "image": {"alt": "Means of balanced test accuracy with horizontal error bars, one row per method, in three groups of colours and symbols, with hollow circles for the paper's own numbers."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Balanced test accuracy at imbalance 10 and 40 % noise. Blue circles: the paper's ladder from plain cross entropy to complete RCAL. Orange squares: rivals, CE with tuned weight decay. Grey diamond: the same network with true labels. Means and 95 % intervals over seeds. Hollow circles: the paper's numbers on CIFAR-10 (Tables 1 and 7), where there are any.", "name": "fig-rcal-ablation"}, "image": {"alt": "Means of balanced test accuracy with horizontal error bars, one row per method, in three groups of colours and symbols, with hollow circles for the paper's own numbers."}} tags=["hide-input", "show"]
 entries = [e for c in paper.info["claims"] for e in c.get("paper") or []]
 where = "CIFAR-10, imbalance 10, noise 40 %"
 theirs = {e["arm"]: e["value"] for e in entries if e["setting"] == where}
-blocks = {0: ["CE", *LADDER, "RCAL"], 6: ["oracle"]}
-blocks[1] = ["mixup", "start + mixup", "MiSLAS", "simple rival"]
+rivals = ["CE", "mixup", "start + mixup", "MiSLAS", "simple rival"]
+blocks = {0: [*LADDER, "RCAL"], 1: rivals, 6: ["oracle"]}
 fig, ax = plt.subplots(figsize=(6.6, 4.3))
 names = []
-for color, marker in ((0, "o"), (1, "s"), (6, "D")):
-    place = len(names) + np.arange(len(blocks[color]))
-    values = np.stack([runs[name].test for name in blocks[color]], axis=1)
+for (color, block), marker in zip(blocks.items(), "osD"):
+    values = np.stack([runs[name].test for name in block], axis=1)
     style = dict(color=plots.COLORS[color], marker=marker, horizontal=True)
-    plots.points(ax, place, values, **style)
-    names += blocks[color]
+    plots.points(ax, len(names) + np.arange(len(block)), values, **style)
+    names += block
 for row, name in enumerate(names):
     if name in theirs:
         ax.plot(theirs[name], row, "o", mfc="none", mec="black", markersize=8)
@@ -814,14 +814,15 @@ def gain(arm, over):
     return f"{(runs[arm].test - runs[over].test).mean():+.1f}"
 
 
-path = ["CE", *LADDER, "RCAL"]
+path = [*LADDER, "RCAL"]
 steps = [gain(b, a) for a, b in zip(path, path[1:])]
-memory = {arm: runs[arm].memorised.mean() for arm in path}
+memory = [runs[arm].memorised.mean() for arm in path]
 paper.say(
     f"From step to step: contrastive start {steps[0]} points, drawn points "
     f"{steps[1]}, anchor {steps[2]}, mixup {steps[3]}. Altogether "
-    f"{gain('RCAL', 'CE')} points over cross entropy, which repeats "
-    f"{memory['CE']:.0f} % of the wrong labels (RCAL {memory['RCAL']:.0f} %)."
+    f"{gain('RCAL', path[0])} points over plain cross entropy, which repeats "
+    f"{memory[0]:.0f} % of the wrong labels (RCAL {memory[-1]:.0f} %), and "
+    f"{gain('RCAL', 'CE')} over cross entropy with tuned weight decay."
 )
 rows = []
 for (imbalance, rate), arms in sorted(grid.items()):
@@ -851,8 +852,8 @@ plt.show()
 # ## Paper against measured
 #
 # Where the paper names an imbalance and a noise rate, a claim is judged there: the ablation at imbalance 10 and 40 % (Table 7), the
-# groups at imbalance 10 and 50 % (Table 6). What rests on the whole of Table 1 is judged on the mean of the four cells. Effects on
-# Fashion-MNIST and a small network are not those of CIFAR-10 and a ResNet-32; only their signs and rough sizes can be compared.
+# groups at imbalance 10 and 50 % (Table 6). What rests on the whole of Table 1 is judged on the mean of the four cells. Data and
+# network differ from the paper's; only signs and rough sizes can be compared.
 
 # %%
 paper.report()
@@ -867,8 +868,8 @@ paper.say(
     f"On {data.y.shape[1]} long-tailed images of clothes with 40 % noise, RCAL "
     f"is {gain('RCAL', 'CE')} points from cross entropy and "
     f"{gain('RCAL', 'MiSLAS')} from MiSLAS, the paper's long-tail rival. Drawn "
-    f"points are worth {drawn[1]} points while the encoder moves freely, "
-    f"{drawn[2]} with the anchor. A simple rival, contrastive start, mixup and "
+    f"points are worth {drawn[2]} points while the encoder moves freely, "
+    f"{drawn[3]} with the anchor. A simple rival, contrastive start, mixup and "
     f"logit adjustment, reaches {level['simple rival']}, RCAL {level['RCAL']}, "
     f"the oracle {level['oracle']}."
 )
@@ -894,6 +895,8 @@ paper.say(
 #   smoothing 0.3 and its neighbours); stage two sees stored features of un-augmented images, AdamW instead of SGD, the last epoch instead of the best. Our network has no batch norm to shift.
 # - **Rivals that are missing.** RoLT, HAR, Sel-CL+ and the others of the paper's tables: each is a system of its own.
 # - **Tuning.** One knob with three values for each method, chosen at one setting on noisy validation labels.
+# - **The reported seeds were run twice.** In the first run cross entropy's weight decay was chosen at the edge of its grid, and the ladder's first step
+#   compared arms of unequal weight decay. Both are mended; no claim, delta or other setting was changed.
 # - **Regimes tried on pilot seeds (100 and up) and dropped.** 1,226 images and a learning rate of 0.002: cross entropy
 #   memorised 6 % of the wrong labels, so that there was no noise to be robust to. Weak augmentation in stage 3 (22 %, and RCAL two points above
 #   cross entropy instead of more than ten). A network of 32 and 128 units for 30 epochs after 40 contrastive ones (38 % memorised; single cells of the grid vary too much
@@ -969,9 +972,8 @@ paper.say(
 shares = []
 for z, y, given in zip(rep.z, data.y, data.y_noisy):
     out, wrong = ~inliers(z, given, K), y != given
-    parts = out[wrong], out[~wrong]
-    shares.append([100 * part.float().mean().item() for part in parts])
-wrong, right = np.mean(shares, axis=0)
+    shares.append([out[m].float().mean().item() for m in (wrong, ~wrong)])
+wrong, right = 100 * np.mean(shares, axis=0)
 paper.say(
     f"It drops {wrong:.0f} % of the wrong and {right:.0f} % of the right "
     "labels; at random both would be alike."
