@@ -112,25 +112,25 @@ plots.style()
 # %%
 paper = Paper("erase", scale=scale, seeds=seeds)
 RATES = ("symmetric 0.1", "symmetric 0.3", "symmetric 0.5")
-PAIRS = ("asymmetric 0.1", "asymmetric 0.3", "asymmetric 0.5")
+PAIRED = "asymmetric 0.3"
 cfg = paper.settings(
-    nodes=(150, 1000, None),
+    nodes=(150, 1200, None),
     labels_per_class=(10, 20, None),
-    n_val=(30, 200, None),
-    noise=((RATES[1], RATES[2], PAIRS[1]), (*RATES, PAIRS[1]), RATES + PAIRS),
+    n_val=(30, 500, None),
+    noise=((*RATES[1:], PAIRED), (*RATES, PAIRED), (*RATES, PAIRED)),
     width=(16, 32, 64),
     outputs=(16, 32, 64),
-    erase_lr=(0.01, 0.01, 1e-3),
-    stops=((2, 4), (15, 30, 60, 120), (25, 50, 100, 200)),
-    erase_eps=((0.05, 0.2), (0.01, 0.05, 0.25, 1.25), (0.01, 0.05, 0.4, 2.0)),
-    decays=((5e-4,), (5e-5, 5e-4, 5e-3, 5e-2), (5e-5, 2e-4, 1e-3, 4e-3)),
+    erase_lr=(0.01, 0.02, 1e-3),
+    stops=((2, 4), (10, 20, 40, 80), (50, 100, 200, 300)),
+    erase_eps=((0.05, 0.2), (2e-3, 0.01, 0.05, 0.25, 1.25), (0.01, 0.05, 0.4)),
+    decays=((5e-4,), (5e-6, 5e-4, 5e-3, 5e-2, 0.5), (2e-4, 1e-3, 4e-3)),
     tuning_seeds=(2, 2, 2),
-    ablation_seeds=(2, 8, 5),
+    ablation_seeds=(2, 5, 3),
 )
 SECTIONS = ("admin", "net", "science", "sound", "x11")
 CORA_VOTES = dict(beta=0.6, alpha=0.6, steps=5)  # the authors' values
 CITESEER_VOTES = dict(beta=0.7, alpha=0.6, steps=4)  # theirs too
-MIDDLE, PAIRED = RATES[1], PAIRS[1]  # noise for tuning and ablations
+MIDDLE, HALF = RATES[1:]  # PAIRED and MIDDLE are for tuning, too
 LR, DROPOUT, Q = 0.01, 0.5, 0.7  # of the GCN and its robust loss
 DEVICE, FULL = paper.device, paper.scale == "full"
 
@@ -1040,9 +1040,8 @@ paper.report()
 
 # %% tags=["hide-input", "show"]
 first, second = worlds
-half = RATES[2] if RATES[2] in NOISE else NOISE[-1]
 kept = {
-    (n, m): 100 * (score[n, m, half].mean() - score[n, m, NOISE[0]].mean())
+    (n, m): 100 * (score[n, m, HALF].mean() - score[n, m, NOISE[0]].mean())
     for n in worlds
     for m in METHODS
 }
@@ -1055,8 +1054,8 @@ overall = {
 best = {n: max(rivals, key=lambda m: overall[n, m]) for n in worlds}
 paper.say(
     f"With half of the labels wrong, ERASE leads the GCN by "
-    f"{lead(first, 'GCN', half):.0f} points on {first} and by "
-    f"{lead(second, 'GCN', half):.0f} on {second}; from clean labels to there "
+    f"{lead(first, 'GCN', HALF):.0f} points on {first} and by "
+    f"{lead(second, 'GCN', HALF):.0f} on {second}; from clean labels to there "
     f"it loses {-kept[first, 'ERASE']:.0f} and {-kept[second, 'ERASE']:.0f} "
     f"points where the GCN loses {-kept[first, 'GCN']:.0f} and "
     f"{-kept[second, 'GCN']:.0f}."
@@ -1077,11 +1076,43 @@ paper.say(
 )
 
 # %% [markdown]
-# TAKEAWAY
+# **When to use it.** Where many labels of a graph are wrong, perhaps a third and more, and neighbours tend to share their
+# class: there it kept most of what the plain network lost. **When not.** With clean or nearly clean labels there is
+# nothing to win, and on a graph of weak ties something to lose: look at the column "clean" of the table before you choose.
+# The cheap rival, a GCN with a robust loss that stops early, is one line of code and comes close where the graph is noisy
+# itself. Of the parts, prototypes did most; the votes before training alone corrected next to nothing in graphs as sparse
+# as these, where few training nodes have a neighbour among the training nodes.
 #
 # ## What differs from the paper
 #
-# DIFFERS
+# - **Data.** A block model of 1,000 nodes and a part of the Debian dependency graph, instead of Cora, CiteSeer, PubMed,
+#   CoraFull and ogbn-arxiv. Twenty labels per class, as in the public splits of those sets. The scale `full` uses Cora and
+#   Citeseer; the three larger graphs are used at no scale.
+# - **What could be read.** The abstract, the outline and the authors' code; the paper's tables could not be read, so no
+#   published number stands beside ours, and which baselines it ran is not known here. The authors' code may be used for
+#   non-commercial research only; everything here is written from the formulas.
+# - **Encoder.** A graph convolutional network with 32 hidden and 32 output units (64 and 64 at `full`) instead of graph
+#   attention with 8 heads, 256 hidden and 512 output units. The rivals have the same encoder.
+# - **Training.** At most 120 epochs at learning rate 0.01 instead of up to 400 at 0.001; `full` has their learning rate
+#   and at most 200 epochs. $\alpha$, $\beta$, $T$ and $\gamma_2$ are the authors' values for Cora, on Citeseer those for
+#   CiteSeer; $\epsilon$ is chosen from a grid that contains theirs.
+# - **Which epoch counts.** The authors' evaluation reports the test accuracy at the epoch with the best accuracy on *clean*
+#   validation labels. Here the number of epochs is one knob of every method, chosen with noisy validation labels on two
+#   of the seeds, and the last epoch counts.
+# - **Noise.** Exactly the stated share is changed (of each class, for asymmetric noise) instead of each label with that
+#   probability, and each seed draws its own; the authors' ten runs share one draw. The rates are 10, 30 and 50 %, at
+#   `small` asymmetric noise of 30 % only.
+# - **Votes during training** use the representation of the same forward pass, dropout included, as theirs; for the final
+#   labels dropout is off, where theirs are those of the last training step.
+# - **Rivals of ours.** GCN on propagated labels and the robust loss. A plain perceptron, and graph attention, were left out.
+# - **Heat map** is redrawn; the authors' scatter plots of features are not, nor curves over $\beta$ and $T$.
+# - **At `full`** training nodes are shared between seeds, which the intervals do not know; the test nodes are shared too,
+#   which they do.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 40 epochs without an early stop; block models with stronger
+#   features, where the GCN with 10 % wrong labels is so near to the clean one that no lead of two points can be had, and
+#   with fewer edges within a class, which need more seeds; the seven largest sections of Debian, at three times the cost
+#   and the same spread between seeds; a fixed half of Debian as test set, whose few nodes alone moved a lead by more than
+#   a point; grids whose choice lay at their end (80 epochs, weight decay from $5\cdot10^{-4}$ up).
 #
 # ## On your own data
 #
