@@ -121,10 +121,10 @@ cfg = paper.settings(
     width=(16, 32, 64),
     outputs=(16, 32, 64),
     erase_lr=(0.01, 0.02, 1e-3),
-    stops=((2, 4), (10, 20, 40, 80), (50, 100, 200, 300)),
-    erase_eps=((0.05, 0.2), (2e-3, 0.01, 0.05, 0.25, 1.25), (0.01, 0.05, 0.4)),
-    decays=((5e-4,), (5e-6, 5e-4, 5e-3, 5e-2, 0.5), (2e-4, 1e-3, 4e-3)),
-    tuning_seeds=(2, 2, 2),
+    stops=((2, 4), (10, 20, 40, 80, 120), (50, 100, 200, 300)),
+    erase_eps=((0.05, 0.2), (0.01, 0.05, 0.25, 1.25), (0.01, 0.05, 0.4)),
+    decays=((5e-4,), (5e-5, 5e-3, 5e-2, 0.5), (2e-4, 1e-3, 4e-3)),
+    tuning_seeds=(2, 2, 1),
     ablation_seeds=(2, 5, 3),
 )
 SECTIONS = ("admin", "net", "science", "sound", "x11")
@@ -1093,8 +1093,8 @@ paper.say(
 #   non-commercial research only; everything here is written from the formulas.
 # - **Encoder.** A graph convolutional network with 32 hidden and 32 output units (64 and 64 at `full`) instead of graph
 #   attention with 8 heads, 256 hidden and 512 output units. The rivals have the same encoder.
-# - **Training.** At most 120 epochs at learning rate 0.01 instead of up to 400 at 0.001; `full` has their learning rate
-#   and at most 200 epochs. $\alpha$, $\beta$, $T$ and $\gamma_2$ are the authors' values for Cora, on Citeseer those for
+# - **Training.** At most 120 epochs at learning rate 0.02 instead of up to 400 at 0.001; `full` has their learning rate
+#   and at most 300 epochs. $\alpha$, $\beta$, $T$ and $\gamma_2$ are the authors' values for Cora, on Citeseer those for
 #   CiteSeer; $\epsilon$ is chosen from a grid that contains theirs.
 # - **Which epoch counts.** The authors' evaluation reports the test accuracy at the epoch with the best accuracy on *clean*
 #   validation labels. Here the number of epochs is one knob of every method, chosen with noisy validation labels on two
