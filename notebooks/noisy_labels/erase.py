@@ -905,7 +905,7 @@ for g in worlds:
 #
 # ## What differs from the paper
 #
-# - **Data.** A block model of 1,000 nodes and a part of the Debian dependency graph, instead of Cora, CiteSeer, PubMed,
+# - **Data.** A block model of 1,200 nodes and a part of the Debian dependency graph, instead of Cora, CiteSeer, PubMed,
 #   CoraFull and ogbn-arxiv. Twenty labels per class, as in the public splits of those sets. The scale `full` uses Cora and
 #   Citeseer; the three larger graphs are used at no scale.
 # - **What could be read.** The abstract, the outline and the authors' code; the paper's tables could not be read, so no
@@ -920,8 +920,8 @@ for g in worlds:
 #   validation labels. Here the number of epochs is one knob of every method, chosen with noisy validation labels on two
 #   of the seeds (one at `full`), and the last epoch counts.
 # - **Noise.** Exactly the stated share is changed (of each class, for asymmetric noise) instead of each label with that
-#   probability, and each seed draws its own; the authors' ten runs share one draw. The rates are 10, 30 and 50 %, at
-#   `small` asymmetric noise of 30 % only.
+#   probability, and each seed draws its own; the authors' ten runs share one draw. The rates are 10, 30 and 50 %,
+#   and 30 % alone for asymmetric noise.
 # - **Votes during training** use the representation of the same forward pass, dropout included, as theirs; for the final
 #   labels dropout is off, where theirs are those of the last training step.
 # - **Rivals of ours.** GCN on propagated labels and the robust loss. A plain perceptron, and graph attention, were left out.
