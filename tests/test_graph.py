@@ -1,4 +1,4 @@
-"""Graphs: normalisation, propagation, the dependency graph; and the pieces of the ERASE notebook against peers."""
+"""Graphs: normalisation, propagation, the dependency graph."""
 
 from types import SimpleNamespace
 
@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from sklearn.linear_model import LogisticRegression
-from torch_geometric.nn import GCNConv
 
 from shared import graph
-from tests.conftest import definitions
-
-
-@pytest.fixture(scope="module")
-def erase():
-    ns = definitions("erase")
-    return ns
 
 
 def random_graph(n=12, seed=0):
@@ -117,6 +108,7 @@ def test_dependency_graph_drops_hubs_and_keeps_the_largest_part():
     A, rows = graph.dependency_graph(packages, max_degree=3)
     assert rows.tolist() == [1, 2, 3]
     assert A.toarray().tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+<<<<<<< HEAD
 
 
 def test_a_dependency_graph_of_nothing_is_empty():
@@ -177,3 +169,5 @@ def test_semantic_labels_against_loops(erase):
     for _ in range(2):
         y = 0.7 * A.toarray() @ y + 0.3 * y
     assert got[0].tolist() == y.argmax(1).tolist()
+=======
+>>>>>>> pass/erase
