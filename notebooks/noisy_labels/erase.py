@@ -241,6 +241,8 @@ ax.set(xlabel="angle between the two lines, degrees", ylabel="objective, nats")
 ax.set_xticks([0, 45, 90, 135, 180])
 plots.legend_below(fig)
 plt.show()
+
+# %% tags=["hide-input", "show"]
 paper.say(
     f"The right angle earns {reward[0]:.1f} nats over parallel lines with "
     f"right labels, {reward[1]:.1f} with 20 % wrong, {reward[2]:.1f} with 50 %."
@@ -868,6 +870,8 @@ ax.invert_yaxis()
 ax.set(xlabel="change in test accuracy, points")
 plots.legend_below(fig)
 plt.show()
+
+# %% tags=["hide-input", "show"]
 for g in worlds:
     gaps = ", ".join(f"{part} {change[g, part].mean():+.1f}" for part in PARTS)
     paper.say(f"**{g}**, change in points: {gaps}.")
@@ -913,6 +917,8 @@ for ax, m in zip(axes, ("GCN", "ERASE")):
     ax.set(title=m, xlabel=f"classes of {REAL} end here")
 fig.colorbar(image, ax=axes, label="absolute cosine", shrink=0.8)
 plt.show()
+
+# %% tags=["hide-input", "show"]
 for g in worlds:
     ours, theirs = angle[g, "ERASE"], angle[g, "GCN"]
     paper.say(f"**{g}**, between classes: ERASE {ours:.2f}, GCN {theirs:.2f}.")
