@@ -19,7 +19,7 @@
 #
 # **Part.** Learning from few labels. **Fidelity**: method. The three stages, the losses and the three-layer head are the paper's; images, networks, optimiser and length of training are smaller or simpler.
 #
-# **The published run**: not stated in what was read; ImageNet, 800 epochs of contrastive pretraining in batches of 4,096. **This notebook**: at `small` about 140 s of one core. At `full` two pretrainings of 100 epochs on CIFAR-10 (ResNet-18 and one twice as wide), for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/few_labels/simclr_v2.ipynb).
+# **The published run**: not stated in what was read; ImageNet, 800 epochs of contrastive pretraining in batches of 4,096. **This notebook**: at `small` about 150 s of one core. At `full` two pretrainings of 100 epochs on CIFAR-10 (ResNet-18 and one twice as wide), for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/few_labels/simclr_v2.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -133,10 +133,10 @@ cfg = paper.settings(
     tune_steps=((2, 2, 2), (120, 150, 450), (900, 3000, 18_000)),
     tune_batch=(50, 100, 250),
     tune_area=(0.6, 0.6, 0.4),
-    distil_steps=(2, 150, 12_000),
+    distil_steps=(2, 300, 12_000),
     distil_batch=(50, 64, 250),
     self_temperature=(0.1, 0.1, 0.1),
-    seeds_aside=(1, 3, 1),
+    seeds_aside=(1, 2, 1),
 )
 BUDGETS = ("1 %", "10 %", "all")
 
@@ -532,8 +532,8 @@ def balanced(y, n, g, classes=10):
 
 
 # %% [markdown]
-# One loop over seeds. Arms that no verdict rests on at `small` (10 % of the labels, and training from scratch except for the big
-# network with 1 %) are set aside after the first seeds; they are shown without a verdict. A *teacher* is one of the networks tuned just before: the big fine-tuned one, or, as a rival
+# One loop over seeds. Arms that no verdict rests on at `small` (10 % of the labels, a rival of ours, and training from scratch except for the big
+# network with 1 %) are set aside after the first two seeds; they are shown without a verdict. A *teacher* is one of the networks tuned just before: the big fine-tuned one, or, as a rival
 # of ours, the big one trained from scratch. The rival is self-training without any pretraining; it tells what
 # the student owes to distillation alone.
 
@@ -550,7 +550,7 @@ def score(model, test, seed, size, name, budget):
 def aside(size, name, budget):
     """Arms without a verdict at `small`: for the first seeds only."""
     scratch = name == "from scratch" and (size, budget) != ("big", "1 %")
-    return budget == "10 %" or scratch
+    return budget == "10 %" or scratch or "without" in name
 
 
 def students_of(tuned, x, x_lb):
@@ -567,7 +567,7 @@ def students_of(tuned, x, x_lb):
 
 for seed in paper.seeds:
     x, y, *test = load_seed(seed)
-    nets = {}
+    late, nets = seed not in paper.seeds[: cfg.seeds_aside], {}
     for size, width in (("small", cfg.width_small), ("big", cfg.width_big)):
         torch.manual_seed(streams.number(seed, f"initialisation, {size}"))
         blank = train.place(SimCLR(width, x), device)
@@ -581,7 +581,6 @@ for seed in paper.seeds:
             for (size, name), rates in RATES.items():
                 if rates[b] is None or "distilled" in name:
                     continue
-                late = seed not in paper.seeds[: cfg.seeds_aside]
                 if late and aside(size, name, budget):
                     continue
                 kind = "blank" if name == "from scratch" else "pretrained"
@@ -595,6 +594,8 @@ for seed in paper.seeds:
                 continue
             arms = students_of(tuned, x, x[rows])
             for (size, name), (teacher, images, tau) in arms.items():
+                if late and aside(size, name, budget):
+                    continue
                 student = Classifier(nets[size, "blank"])
                 steps, lr = cfg.distil_steps, RATES[size, name][b]
                 g = streams.torch(seed, f"distillation, draw {k}")
@@ -743,8 +744,8 @@ middle = tuned_big - best["big", "fine-tuned from the head's input"]
 own = best["big", "self-distilled"] - tuned_big
 part = accuracy["small", "distilled", "10 %"].mean()
 whole = accuracy["small", "from scratch", "all"].mean()
-late = accuracy["big", "from scratch", "all"]
-late = late - accuracy["big", "fine-tuned", "all"][: len(late)]
+plain = accuracy["big", "from scratch", "all"]
+plain = plain - accuracy["big", "fine-tuned", "all"][: len(plain)]
 paper.say(
     f"On Fashion-MNIST seen through a careless camera, with {cfg.labels[0]} "
     f"labels on {cfg.n_pool:,} images, pretraining takes the big network from "
@@ -759,7 +760,7 @@ paper.say(
     f"its input is worth {middle:+.1f} points. With 10 % of the labels the "
     f"student has {part:.1f} %, the same network trained on all of them "
     f"{whole:.1f} %. With all labels the big network trained from scratch is "
-    f"{late.mean():+.1f} points from the pretrained one."
+    f"{plain.mean():+.1f} points from the pretrained one."
 )
 
 # %% [markdown]
@@ -780,19 +781,20 @@ paper.say(
 #   without the camera, two to five times as many steps changed the accuracy after fine-tuning by less than two points.
 # - **Fine-tuning.** AdamW with a short warm-up, in place of LARS without. With all labels the paper may start from the head's
 #   input; here the claims about size use layer 1 at every budget, so that only budget and size change.
-# - **Distillation.** Students start at random weights, as the student in the authors' notebook does. 150 steps
+# - **Distillation.** Students start at random weights, as the student in the authors' notebook does. 300 steps
 #   instead of 400 epochs. The sequence "self-distil the big network first, then
 #   distil it into small ones" is left out, and so is the mixture with true labels.
 # - **Tuning.** Learning rates were chosen on held-out images of pilot seed 100, with 1 % of the labels also of 101, per network, arm and label budget, from six values.
 #   These images are drawn from the same collection as the reported ones. At `full` nothing is tuned.
 # - **Length.** With all labels twice the steps still add one or two points (Exercise 1 says to which network); the rates were chosen for the length that is used.
-# - **Seeds.** Arms with 10 % of the labels, and most of those from scratch, have three seeds, so that the others can have seven.
+# - **Seeds.** Arms with 10 % of the labels, most of those from scratch and our rival have two seeds, so that the others can have six.
 # - **Claims.** The numbers of the paper's ablation table, of its supervised baseline with 1 % of the labels and of the figure on head layers were not seen, so these claims stand without
 #   numbers, and every smallest effect that matters is ours.
 # - **Regimes tried on pilot seeds and dropped.** The images as they are, without the camera: with its rate tuned, training from scratch comes within three to eight points of
 #   pretraining at 1 % and nearly draws level at 10 %, so that there is little to be explained. A grey ramp behind every item: hardly anything learns from twenty labels. Perceptrons in place of convolutions:
 #   pretraining gains half as much. A middle layer without a stride (a third slower, one to three points better), pools of 1,200 images, and
-#   fine-tuning with 80 to 120 steps for all labels, which had stopped training from scratch early. Five seeds of every arm, with longer pretraining: two of three primary claims had no power.
+#   fine-tuning with 80 to 120 steps for all labels, which had stopped training from scratch early. Five seeds of every arm, with
+#   longer pretraining: two of three primary claims had no power. Distillation for 150 steps: it ended before the student had learned what the teacher knows, a big student above all.
 #
 # ## On your own data
 #
