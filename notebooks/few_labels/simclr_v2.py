@@ -766,11 +766,12 @@ paper.say(
     f"pretrained itself and {student - tuned_big:+.1f} from its teacher; "
     f"self-distillation changes the teacher by {own:+.1f} points. The rival "
     f"without pretraining, a student of the big network trained from scratch, "
-    f"reaches {rival:.1f} % ({cfg.seeds_aside} seeds). Starting from the head's first layer instead of "
-    f"its input is worth {middle:+.1f} points. With 10 % of the labels the "
-    f"student has {part:.1f} %, the same network trained on all of them "
-    f"{whole:.1f} % ({cfg.seeds_aside} seeds). With all labels the big network trained from scratch is "
-    f"{plain.mean():+.1f} points from the pretrained one."
+    f"reaches {rival:.1f} % ({cfg.seeds_aside} seeds). Starting from the "
+    f"head's first layer instead of its input is worth {middle:+.1f} points. "
+    f"With 10 % of the labels the student has {part:.1f} %, the same network "
+    f"trained on all of them {whole:.1f} % ({cfg.seeds_aside} seeds). With all "
+    f"labels the big network trained from scratch is {plain.mean():+.1f} points "
+    f"from the pretrained one."
 )
 
 # %% [markdown]
