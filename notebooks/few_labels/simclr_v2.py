@@ -770,8 +770,8 @@ paper.say(
     f"head's first layer instead of its input is worth {middle:+.1f} points. "
     f"With 10 % of the labels the student has {part:.1f} %, the same network "
     f"trained on all of them {whole:.1f} % ({cfg.seeds_aside} seeds). With all "
-    f"labels the big network trained from scratch is {plain.mean():+.1f} points "
-    f"from the pretrained one."
+    f"labels the big network trained from scratch is {plain.mean():+.1f} "
+    "points from the pretrained one."
 )
 
 # %% [markdown]
@@ -815,9 +815,12 @@ paper.say(
 # %% tags=["own-data"]
 def label_all(images, y, width=8, student_width=4, lr=3e-3, seed=0):
     """Images (n, c, h, w) in [0, 1], y (n,) classes or -1 -> classes (n,)."""
-    known = y >= 0
+    known, device = y >= 0, images.device
+    if known.sum() < 2:
+        raise ValueError("Label at least two images.")
     g = torch.Generator().manual_seed(seed)
-    big, small = SimCLR(width, images), SimCLR(student_width, images)
+    big = SimCLR(width, images).to(device)
+    small = SimCLR(student_width, images).to(device)
     pretrain(big, images, g)
     classes = int(y.max()) + 1
     teacher = Classifier(big, classes=classes)
