@@ -727,6 +727,8 @@ ax.set_xticks(range(3), [f"{b} of the labels" for b in BUDGETS])
 ax.set(ylabel="big minus small, points", xlim=(-0.5, 2.5))
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
+
+# %% tags=["hide-input", "show"]
 text = [
     ", ".join(f"{v.mean():.1f} ({b})" for b, v in by_budget.items())
     for by_budget in gains.values()
@@ -773,6 +775,8 @@ ax.set_xlabel("test accuracy, %")
 seen = np.concatenate(list(bars.values()))
 ax.set_xlim(max(0, seen.min() - 5), seen.max() + 2)
 plt.show()
+
+# %% tags=["hide-input", "show"]
 own, *_, pupil, master, _ = (v.mean() for v in list(bars.values())[1:])
 paper.say(
     f"The student reaches {pupil:.1f} %, its teacher {master:.1f} %; the small "
