@@ -815,8 +815,8 @@ paper.say(
     f"leaves one label-set in 10^{everything - by_k:.1f} and loses no member. "
     f"The single answer loses at most {cost_of.max():.2f} points of micro-F1 "
     "to the documents kept back. Frozen contextual vectors stand "
-    f"{gains[2] - gains[0]:+.2f} (linear) and {gains[3] - gains[1]:+.2f} (hidden "
-    "layer) points from static features."
+    f"{gains[2] - gains[0]:+.2f} (linear) and {gains[3] - gains[1]:+.2f} "
+    "(hidden layer) points from static features."
 )
 paper.say(
     f"The sets are large: {np.exp(np.log(euclid).mean()):,.0f} label-sets for "
