@@ -904,7 +904,7 @@ for o, members in zip(o_mine[-3:], sets):
 # - **It fails** where calibration documents were trained or tuned on, come in near copies, or are not like those to come; and it says nothing for subgroups.
 #
 # A kept library from the authors' group is `mulaconf` on PyPI (Euclidean and Mahalanobis scores; it forms all
-# label-sets, so a few dozen tags are out of reach); MAPIE controls precision or recall per document instead.
+# label-sets, so a few dozen tags are out of reach, and puts the most plausible label-set where a set would be empty); MAPIE controls precision or recall per document instead.
 #
 # ## Exercises
 #
