@@ -57,7 +57,10 @@ _SOURCES = ("notebooks", "shared", "requirements.lock")  # what a run is made fr
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that the run started from, and whether its tree had changes."""
+    """Commit of the book's own checkout, and whether its tree had changes; none where the book is no repository.
+
+    A book that was unpacked inside another repository has no commit: that of the outer one says nothing of it.
+    """
     if ROOT is None:
         return None, None
 
@@ -67,6 +70,8 @@ def commit() -> tuple[str | None, bool | None]:
         ).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+            return None, None
         return git("rev-parse", "--short=10", "HEAD"), bool(
             git("status", "--porcelain", "--untracked-files=no", "--", *_SOURCES)
         )

@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config):
-    # nbmake's kernels inherit these.
     os.environ["BOOK_SCALE"] = "smoke"
     os.environ.pop("BOOK_SEEDS", None)
     os.environ.setdefault("BOOK_OUT", tempfile.mkdtemp(prefix="book-records-"))
@@ -27,19 +26,22 @@ def pytest_configure(config):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items):
-    """Notebooks and long tests first, so that two workers end together."""
-    items.sort(key=lambda item: 0 if "slow" in item.keywords else 1 if item.path.suffix == ".ipynb" else 2)
+def pytest_addoption(parser):
+    parser.addoption("--papers", default="", help="only what concerns these papers: make test PAPERS=...")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Nbmake's runs have one seed, as the jobs of a cluster have at `full`."""
-    if item.path.suffix != ".ipynb":
-        return (yield)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BOOK_SEEDS", "1,")
-        return (yield)
+def pytest_collection_modifyitems(config, items):
+    """Of chosen papers what concerns them; long tests first, so that two workers end together."""
+    chosen = set(config.getoption("--papers").replace(",", " ").split())
+    if chosen:
+        mine = lambda item: (  # noqa: E731
+            item.path.stem.removeprefix("test_") in chosen
+            or getattr(item, "callspec", None) is not None
+            and item.callspec.params.get("slug") in chosen
+        )
+        config.hook.pytest_deselected(items=[item for item in items if not mine(item)])
+        items[:] = [item for item in items if mine(item)]
+    items.sort(key=lambda item: "slow" not in item.keywords)
 
 
 def python(checkout: Path, *words: str, env: dict | None = None, check: bool = False):
@@ -126,12 +128,13 @@ def pilot(checkout: Path, *slugs: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def html():
-    """Folder of the site of `smoke` runs of every paper, made by the command that readers use."""
+def html(request):
+    """Folder of the site of `smoke` runs of every paper (of those chosen), made by the command that readers use."""
     (ROOT / "_build").mkdir(exist_ok=True)
     with (ROOT / "_build" / "test-site.lock").open("w") as file:  # another worker may be building it: wait, then reuse
         fcntl.flock(file, fcntl.LOCK_EX)
-        done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke")
+        chosen = ["--papers", request.config.getoption("--papers")]
+        done = python(ROOT, "-m", "book.tools.book", "--scale", "smoke", *chosen)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return ROOT / "_build/smoke/_build/html"
 

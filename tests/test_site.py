@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import threading
-import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -42,10 +41,13 @@ def test_a_site_of_one_paper_links_to_no_page_that_it_lacks(html, slug):
 
 
 @pytest.fixture(scope="session")
-def pages(html):
-    """Every page of the table of contents, parsed: path -> soup."""
+def pages(html, request):
+    """Every page of the table of contents (of the papers chosen), parsed: path -> soup."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     names = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    chosen = request.config.getoption("--papers").split()
+    if chosen:
+        names = [name for name in names if not name.startswith("notebooks/") or name.split("/")[2] in chosen]
     return {name: BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
 
 
@@ -146,7 +148,24 @@ def test_every_picture_has_alt_text(pages):
 def test_the_results_page_has_every_claim(pages):
     rows = pages["book/results"].select("table#claims tbody tr")
     assert len(rows) == sum(len(describe(slug)["claims"]) for slug in PAPERS)
-    assert pages["book/results"].find("img", src=re.compile("forest"))
+    drawn = [svg for svg in pages["book/results"].select("svg.interval-drawing")]
+    assert len(drawn) > len(rows) / 2 and all(re.match("Effect .*; delta ", svg["aria-label"]) for svg in drawn)
+
+
+@pytest.mark.parametrize("slug", PAPERS)
+def test_every_claim_is_a_card_that_results_link_to(pages, slug):
+    page, info = pages[f"notebooks/{PAPERS[slug]}/{slug}"], describe(slug)
+    cards = {card["id"]: card.get_text() for card in page.select(".book-card")}
+    assert set(cards) == {f"claim-{claim['id'].replace('_', '-')}" for claim in info["claims"]}
+    for claim in info["claims"]:
+        text = plain(cards[f"claim-{claim['id'].replace('_', '-')}"])
+        assert plain(claim["sentence"]) in text and ("our question" in text) == (claim.get("origin") == "book")
+        link = f"notebooks/{PAPERS[slug]}/{slug}.html#claim-{claim['id'].replace('_', '-')}"
+        assert pages["book/results"].select(f"table#claims a[href$='{link}']"), link
+    primary = [claim for claim in info["claims"] if claim.get("primary")]
+    box = page.select(".book-answer-box")
+    assert len(box) == bool(primary)
+    assert all(plain(claim["sentence"]) in plain(box[0].get_text()) for claim in primary)
 
 
 @pytest.mark.parametrize("slug", PAPERS)
@@ -286,6 +305,15 @@ def test_the_claims_filter(visit):
     assert page.locator("table#claims tbody tr:visible").count() == wanted
 
 
+def test_the_address_keeps_the_filter(visit):
+    page = visit("book/results")
+    page.goto(f"{page.url}?verdict=holds&fidelity=method")
+    shown = page.locator("table#claims tbody tr:visible")
+    assert 0 < shown.count() < page.locator("table#claims tbody tr").count()
+    assert all(row.get_attribute("data-verdict") == "holds" for row in shown.all())
+    assert page.get_by_label("verdict").input_value() == "holds"
+
+
 def test_the_papers_filter_and_sort(visit):
     page = visit("book/index")
     shown = page.locator("table#papers tbody tr:visible")
@@ -293,12 +321,13 @@ def test_the_papers_filter_and_sort(visit):
     page.get_by_label("fidelity").select_option("reconstruction")
     assert shown.count() == sum(describe(slug)["fidelity"] == "reconstruction" for slug in PAPERS) < len(PAPERS)
     page.get_by_label("fidelity").select_option("")
-    page.get_by_label("text").fill(describe("elr")["title"].upper()[:30])
-    assert shown.count() == 1 and "elr" in shown.first.locator("a").first.get_attribute("href")
+    for text in (describe("elr")["title"].upper()[:30], describe("elr").get("short", "elr")):
+        page.get_by_label("text").fill(text)
+        assert shown.count() >= 1 and "elr" in shown.first.locator("a").first.get_attribute("href")
     page.get_by_label("text").fill("")
-    page.get_by_label("verdict").select_option("unresolved")
+    page.get_by_label("verdict").select_option("undecided")
     for row in shown.all():
-        assert "unresolved" in row.inner_text()
+        assert "undecided" in row.inner_text()
     page.get_by_label("verdict").select_option("")
     button = page.get_by_role("button", name="run")
     seconds = lambda: [float(c.get_attribute("data-sort")) for c in page.locator("#papers td.number").all()]  # noqa: E731
@@ -309,26 +338,24 @@ def test_the_papers_filter_and_sort(visit):
     assert seconds() == sorted(seconds(), reverse=True)
 
 
-def test_the_front_page_is_usable_within_two_seconds(browser, html):
-    """From a server on loopback, with an empty cache: loaded, and the filter answers. The best of three counts."""
+def test_the_front_page_is_light(browser, html):
+    """From a server on loopback, with an empty cache: few requests, few bytes, few nodes. Seconds are the bench's."""
     handler = functools.partial(Quiet, directory=str(html))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    times = []
     try:
-        for _ in range(3):
-            context = browser.new_context()
-            page = context.new_page()
-            start = time.perf_counter()
-            page.goto(f"http://127.0.0.1:{server.server_port}/book/index.html", wait_until="domcontentloaded")
-            page.get_by_label("text").fill(describe("elr")["title"])
-            page.wait_for_function("document.querySelectorAll('#papers tbody tr:not([hidden])').length === 1")
-            times.append(time.perf_counter() - start)
-            context.close()
+        context = browser.new_context()
+        page = context.new_page()
+        loaded = []
+        page.on("response", lambda response: loaded.append(response))
+        page.goto(f"http://127.0.0.1:{server.server_port}/book/index.html", wait_until="load")
+        size = sum(int(r.headers.get("content-length", 0)) for r in loaded)
+        nodes = page.evaluate("document.querySelectorAll('*').length")
+        context.close()
     finally:
         server.shutdown()
         server.server_close()
-    assert min(times) < 2, times
+    assert len(loaded) < 60 and size < 6e6 and nodes < 2500 + 60 * len(PAPERS), (len(loaded), size, nodes)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -338,7 +365,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 def test_claims_sort_by_effect_and_exact_ones_come_last(visit):
     page = visit("book/results")
-    page.get_by_role("button", name="measured effect").click()
+    page.get_by_role("button", name="effect in units of delta").click()
     keys = [c.get_attribute("data-sort") for c in page.locator("#claims td[data-sort]").all()]
     numbers = [float(key) for key in keys if key]
     assert len(set(numbers)) > 10 and numbers == sorted(numbers) and not any(keys[len(numbers) :])

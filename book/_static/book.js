@@ -21,7 +21,17 @@ document.addEventListener("DOMContentLoaded", () => {
       }
       box.querySelector("[data-count]").textContent = `${shown} of ${rows.length} ${box.dataset.noun}`;
     };
-    for (const input of inputs) input.addEventListener("input", apply);
+    // The address keeps the filter, so that a view can be sent to somebody.
+    const asked = new URLSearchParams(location.search);
+    for (const input of inputs) input.value = asked.get(input.dataset.filter) || "";
+    const keep = () => {
+      const now = new URLSearchParams();
+      for (const input of inputs) if (input.value) now.set(input.dataset.filter, input.value);
+      try {
+        history.replaceState(null, "", (now.size ? "?" + now : location.pathname) + location.hash);
+      } catch { /* a page that was opened from disk may not */ }
+    };
+    for (const input of inputs) input.addEventListener("input", () => { apply(); keep(); });
     apply();
     // A click on a column's head sorts by it, a second one the other way; cells without a number come last.
     for (const button of table.tHead.querySelectorAll("button")) {

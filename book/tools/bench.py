@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -17,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from book.tools import generated
+from book.tools import cores, generated
 from book.tools.notebooks import papers
 from shared.record import read_record
 from shared.scales import resolve_scale
 
-CORES = os.cpu_count() or 1
+CORES = cores()
 
 
 def clock(command: list[str], tree: Path, repeats: int = 1) -> list[float]:

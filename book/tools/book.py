@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from book.tools import BUILD, ROOT, BookError, merge
+from book.tools import cores as usable
 from book.tools import plan as planning
 from book.tools.notebooks import papers, select, sync
 from book.tools.pages import tally
@@ -37,12 +38,23 @@ def only_one():
 
     A killed one gives the lock back by dying, once the scheduler, which holds it too, has died as well.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as file:
+    try:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        lock = (BUILD / "lock").open("w")
+    except OSError as error:
+        raise BookError(
+            f"{BUILD} cannot be written ({error.strerror}): name a folder that can, such as BOOK_BUILD=~/book-build make book."
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise BookError("Another `make book` is at work in this checkout: wait for it to end.") from None
+        except OSError as error:
+            raise BookError(
+                f"{BUILD / 'lock'} cannot be locked ({error.strerror}): the file system has no locks. Name a folder on another "
+                "one in $BOOK_BUILD."
+            ) from None
         yield file.fileno()
 
 
@@ -80,8 +92,12 @@ def schedule(scale: str, stale: list[str], cores: int, profile: str, lock: int) 
         *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime"),
         *("--config", f"scale={scale}", f"papers={','.join(stale)}"),
     ]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = next((folder for folder in (cache, *cache.parents) if folder.exists()), cache)
     env = {
         **os.environ,
+        # The scheduler keeps a cache; where the home cannot be written, in the build folder.
+        **({} if home.is_dir() and os.access(home, os.W_OK) else {"XDG_CACHE_HOME": str(BUILD / "cache")}),
         "BOOK_TURN": turn,
         **({"BOOK_DRIVER": str(os.getpid())} if profile == "local" else {}),
         "BOOK_BUILD": str(BUILD),
@@ -210,7 +226,7 @@ def make(names: str = "", scale: str | None = None, seeds=None, cores: int | Non
     is built.
     """
     start = time.monotonic()
-    scale, slugs, cores = resolve_scale(scale), select(names), cores or os.cpu_count() or 1
+    scale, slugs, cores = resolve_scale(scale), select(names), cores or usable()
     check_profile(profile)
     if seeds is not None:
         os.environ.pop("BOOK_SEEDS", None)

@@ -8,12 +8,11 @@ on with what was finished. `python -m book.tools.drift` alone compares the runs 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections import Counter
 
-from book.tools import BUILD, ROOT, BookError
+from book.tools import BUILD, ROOT, BookError, cores
 from book.tools import plan as planning
 from book.tools.book import only_one, run
 from book.tools.notebooks import select
@@ -134,7 +133,7 @@ def report(slugs: list[str], across: bool = False) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--papers", default="")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--cores", type=int, default=cores())
     parser.add_argument("--again", action="store_true", help="run them first, in the folder that $BOOK_BUILD names")
     parser.add_argument("--across", action="store_true", help="let verdicts at their border differ on another machine")
     args = parser.parse_args()

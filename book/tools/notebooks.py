@@ -14,6 +14,7 @@ import yaml
 
 from book.tools import ROOT, BookError
 from book.tools.memo import memo
+from book.tools.plain import plain
 from shared.record import describe
 
 PARTS = {
@@ -88,7 +89,21 @@ def _config(mtime: int, size: int) -> dict:
 def repository() -> tuple[str, str]:
     """Public URL and branch or tag of the repository: they stand in _config.yml and nowhere else."""
     entry = config()["repository"]
-    return entry["url"].rstrip("/"), entry["branch"]
+    owner, name = _github(entry["url"])
+    return f"https://github.com/{owner}/{name}", entry["branch"]
+
+
+def _github(url: str) -> tuple[str, str]:
+    """Owner and name of a GitHub address, as people write it. Raises BookError for anything else."""
+    found = re.fullmatch(
+        r"(?:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
+    )
+    if not found or "." in found[1]:
+        raise BookError(
+            f"repository.url in _config.yml is {url!r}: give a GitHub address such as https://github.com/me/book, which "
+            "Colab can open."
+        )
+    return found[1], found[2]
 
 
 def colab_url(slug: str, part: str) -> str:
@@ -103,7 +118,7 @@ def setup_cell(slug: str) -> str:
     """The set-up cell, the same in every notebook but for the slug."""
     url, branch = repository()
     text = (Path(__file__).parent / "setup_cell.txt").read_text(encoding="utf-8")
-    return text.format(source=f"git+{url}@{branch}", tag=branch, slug=slug).strip()
+    return text.format(source=f"git+{url}@{branch}", tag=branch.replace("/", "-"), slug=slug).strip()
 
 
 def card_cell(slug: str) -> str:
@@ -162,14 +177,16 @@ def with_generated_cells(text: str, slug: str) -> str:
 
 
 def notebook(text: str) -> nbformat.NotebookNode:
-    """Notebook of a .py text: no outputs, ids by kind and place (so that new prose moves no code cell's id)."""
-    return nbformat.v4.reads(ipynb_text(text))
+    """Notebook of a .py text, as the site shows it: no outputs, ids by kind and place (new prose moves no code cell's)."""
+    key = f"{jupytext.__version__} {nbformat.__version__}\n{text}"
+    return nbformat.v4.reads(memo("ipynb", __file__, key, lambda: nbformat.writes(_parse(text)).encode()).decode())
 
 
 def ipynb_text(text: str) -> str:
-    """The .ipynb of a .py text, byte for byte the same every time."""
-    key = f"{jupytext.__version__} {nbformat.__version__}\n{text}"
-    return memo("ipynb", __file__, key, lambda: (nbformat.writes(_parse(text)) + "\n").encode()).decode()
+    """The committed .ipynb of a .py text, in plain Markdown, byte for byte the same every time."""
+    book = plain(notebook(text))
+    book.metadata["book"] = {"cells": cell_digests(book)}
+    return nbformat.writes(book) + "\n"
 
 
 def _parse(text: str) -> nbformat.NotebookNode:
@@ -187,14 +204,22 @@ def _parse(text: str) -> nbformat.NotebookNode:
         }
     )
     book.nbformat, book.nbformat_minor = 4, 5
-    book.metadata["book"] = {"digest": digest(book)}
     return book
 
 
-def digest(book: nbformat.NotebookNode) -> str:
-    """Digest of a notebook's cells: tells a generated file from one that was edited by hand."""
-    cells = [(c.cell_type, c.get("id"), c.source, str(sorted(c.metadata.items()))) for c in book.cells]
-    return hashlib.sha256(repr(cells).encode()).hexdigest()[:16]
+BADGE = "colab.research.google.com/assets/colab-badge"
+
+
+def cell_digest(cell) -> str:
+    return hashlib.sha256(f"{cell.cell_type}\n{cell.source.rstrip()}".encode()).hexdigest()[:10]
+
+
+def cell_digests(book: nbformat.NotebookNode) -> list[str]:
+    """Digest of each cell's kind and source, without what Colab and JupyterLab add or leave out when they save.
+
+    Tells a generated file, also one that was only opened and saved, from one that was edited by hand.
+    """
+    return [cell_digest(cell) for cell in book.cells if BADGE not in cell.source and cell.source.strip()]
 
 
 def sync(slugs: list[str], check: bool = False) -> list[Path]:
@@ -216,13 +241,16 @@ def sync(slugs: list[str], check: bool = False) -> list[Path]:
         if old and old != made and not check:
             try:
                 book = nbformat.reads(old, as_version=4)
-                by_hand = book.metadata.get("book", {}).get("digest") != digest(book)
+                by_hand = cell_digests(book) not in (
+                    book.metadata.get("book", {}).get("cells"),
+                    cell_digests(nbformat.reads(made, as_version=4)),
+                )
             except Exception:  # not a notebook any more: nothing worth keeping
                 by_hand = False
             if by_hand:
                 raise BookError(
-                    f"{ipynb.relative_to(ROOT)} was edited, but the .py is the source: move the change there (or "
-                    f"`jupytext --to py:percent {ipynb.name}`), delete the .ipynb and run `make sync`."
+                    f"{ipynb.relative_to(ROOT)} was edited, but the .py is the source: `make pull NOTEBOOK={slug}` brings "
+                    "the edits into the .py, `git checkout` drops them."
                 )
         for path, before, after in ((py, text, new), (ipynb, old, made)):
             if before != after:

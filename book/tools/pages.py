@@ -21,19 +21,9 @@ from book.tools.registered import read_pilot
 from shared import claims as stats
 from shared.data import catalog
 from shared.record import RecordError, describe, read_record, verdicts
-from shared.show import effect_text, number, paper_text, verdict_text
+from shared.show import effect_text, paper_text, verdict_text
 
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
-COLORS = {  # Okabe and Ito; the shape says the same for readers who see none
-    stats.HOLDS: ("#009E73", "o"),
-    stats.TRIVIAL: ("#56B4E9", "s"),
-    stats.NOT_SEEN: ("#E69F00", "X"),
-    stats.REVERSED: ("#D55E00", "X"),
-    stats.REFUTED: ("#D55E00", "X"),
-    stats.UNDECIDED: ("#4D4D4D", "D"),
-    stats.NOT_RUN: ("#4D4D4D", "."),
-    stats.NOT_TESTABLE: ("#4D4D4D", "."),
-}
 PLURAL = {stats.HOLDS: "hold"}
 COLUMNS = ("part", "slug", "claim", "primary", "origin", "kind", "fidelity", "verdict", "clearly", "scale", "effect", "low", "high",
            "delta", "unit", "seeds", "paper_effect", "against_paper")  # fmt: skip
@@ -123,11 +113,26 @@ def claim_place(claim: str) -> str:
     return f"claim-{claim.replace('_', '-')}"
 
 
+def name(info: dict) -> str:
+    """How tables call a paper: its short name, its slug until it has one."""
+    return info.get("short") or info["slug"]
+
+
+def printed_text(claim: dict) -> str:
+    """The paper's own values behind the numbers of a claim; nothing where there are none."""
+    return f"<br>In the paper: {escape(paper_text(claim))}" if claim.get("paper") else ""
+
+
 def in_deltas(claim: dict, outcome) -> str:
     """What the column of effects sorts by: effects in units of the smallest that matters, and nothing where there is none."""
     if claim["kind"] == "exact" or outcome.effect is None:
         return ""
     return f"{stats.in_deltas(claim, outcome.effect):.4g}"
+
+
+def commit_words(provenance: dict) -> str:
+    """Commit of a run in words: a book that is no repository of its own has none."""
+    return f"commit {provenance['commit']}" if provenance["commit"] else "of a copy without a commit"
 
 
 def used_names(text: str) -> set[str]:
@@ -186,8 +191,8 @@ class Context:
         return (
             f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
             f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
-            f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, commit {p['commit']}{changed}. "
-            f"{full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}. "
+            f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, "
+            f"{commit_words(p)}{changed}. {full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(self.infos[slug], self.outcomes[slug])}. "
             f"{self.registered(slug)}\n\n"
             f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
             f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::'
@@ -230,18 +235,25 @@ class Context:
         """The papers as an HTML table that the page's script filters and sorts."""
         body = []
         for slug in self.slugs:
-            info, outcomes = self.infos[slug], self.outcomes[slug].values()
-            got = "|".join(dict.fromkeys(o.verdict for o in outcomes))
+            info, outcomes = self.infos[slug], self.outcomes[slug]
+            primary = [claim for claim in info["claims"] if claim.get("primary")]
+            got = "|".join(dict.fromkeys(outcomes[c["id"]].verdict for c in primary or info["claims"]))
             seconds = self.records[slug]["provenance"]["seconds"]
+            said = "".join(
+                f"<li>{cards.chip(claim, self.judged[slug][claim['id']])} {escape(claim['sentence'])}<br>"
+                f"<small>{cards.figures(claim, self.judged[slug][claim['id']])}</small></li>"
+                for claim in primary
+            )
+            found = f'<ul class="primary">{said}</ul>' if said else escape(tally(info, outcomes))
             body.append(
                 f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
-                f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(info["title"])}</a> ({info["year"]})'
-                f"<br><small>{escape(info['finding'])}</small></td><td>{escape(PARTS[info['part']])}</td>"
-                f"<td>{info['fidelity']}</td><td>{escape(tally(info, self.outcomes[slug]))}</td>"
+                f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(name(info))}</a>'
+                f"<br>{escape(info['title'])} ({info['year']})<br><small>{escape(PARTS[info['part']])}; "
+                f"{info['fidelity']}</small></td><td>{found}</td>"
                 f'<td class="number" data-sort="{seconds:.1f}">{seconds:.0f}&nbsp;s</td>'
                 f'<td><a href="{colab_url(slug, info["part"])}" aria-label="{escape(slug)} in Colab">Colab</a></td></tr>'
             )
-        heads = [("paper", 1), ("part", 1), ("fidelity", 1), ("verdicts on its claims", 0), ("run", 1), ("open", 0)]
+        heads = [("paper", 1), ("what its title rests on, and what came out", 0), ("run", 1), ("open", 0)]
         return self._table("papers", "papers", heads, body)
 
     def _table(self, name: str, noun: str, heads: list[tuple[str, int]], body: list[str]) -> str:
@@ -251,6 +263,8 @@ class Context:
             "verdict": [(v, v) for v in stats.VERDICTS],
             "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in self.infos.values())],
         }
+        if name == "claims":
+            options["kind"] = [(k, k) for k in ("primary", "claim", "our question")]
         selects = " ".join(
             f'<label>{key} <select data-filter="{key}"><option value="">all</option>'
             + "".join(f'<option value="{value}">{escape(label)}</option>' for value, label in entries)
@@ -291,34 +305,35 @@ class Context:
         return users
 
     def made_counts(self, page: str) -> str:
-        seeds = sorted({len(record["results"]["seeds"]) for record in self.records.values()})
+        """Totals, each with its denominator."""
         origin = {(slug, c["id"]): c.get("origin", "paper") for slug in self.slugs for c in self.infos[slug]["claims"]}
         every = [(o.verdict, origin[slug, claim]) for slug in self.slugs for claim, o in self.outcomes[slug].items()]
         total = Counter(verdict for verdict, whose in every if whose == "paper")
-        counts = counted(total)
-        own = len(every) - sum(total.values())
+        untested = Counter({v: total.pop(v) for v in (stats.NOT_RUN, stats.NOT_TESTABLE) if v in total})
+        own = len(every) - sum(total.values()) - sum(untested.values())
+        count = sum(total.values())
         return (
-            f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)} with {sum(total.values())} claims, each tested on "
-            f"{' to '.join(map(str, seeds[:: max(len(seeds) - 1, 1)]))} seeds: {counts}. "
+            f"{len(self.slugs)} paper{'s' * (len(self.slugs) > 1)}; {count} of their claims tested: {counted(total)}. "
+            + (f"{counted(untested)}. " if untested else "")
             + (f"Beside them, {own} questions that the papers did not ask. " if own else "")
             + f"All runs together took {sum(r['provenance']['seconds'] for r in self.records.values()):.0f} s of one core."
         )
 
     def made_wall(self, page: str) -> str:
-        """Figures at the top of the front page: the first paper of each part, then others, eight at most."""
+        """The parts as cards with a picture each, at the top of the front page."""
         drawn = [slug for slug in self.slugs if self.figures[slug]]
         first = {self.infos[slug]["part"]: slug for slug in reversed(drawn)}
-        chosen = [slug for slug in drawn if slug in first.values()]
-        chosen += [slug for slug in drawn if slug not in chosen]
-        cards = []
-        for slug in sorted(chosen[:8], key=drawn.index):
-            info, figure = self.infos[slug], self.cover(slug)
-            cards.append(
-                f"```{{grid-item-card}}\n:link: ../notebooks/{info['part']}/{slug}\n:link-type: doc\n:class-card: book-cover\n"
-                f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n{info['title']}\n```"
+        parts = []
+        for part, slug in sorted(first.items(), key=lambda item: list(PARTS).index(item[0])):
+            figure = self.cover(slug)
+            count = sum(info["part"] == part for info in self.infos.values())
+            parts.append(
+                f"```{{grid-item-card}}\n:link: parts/{part}\n:link-type: doc\n:class-card: book-cover\n"
+                f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n"
+                f"**{PARTS[part]}** ({count} paper{'s' * (count > 1)})\n```"
             )
-        columns = "1 2 2 2" if len(cards) < 3 else "2 2 4 4"
-        return f"````{{grid}} {columns}\n:gutter: 2\n\n" + "\n\n".join(cards) + "\n````"
+        columns = "1 2 2 2" if len(parts) < 3 else "2 2 4 4"
+        return f"````{{grid}} {columns}\n:gutter: 2\n\n" + "\n\n".join(parts) + "\n````"
 
     def made_part(self, page: str) -> str:
         part = page.rsplit("/", 1)[1].removesuffix(".md")
@@ -375,29 +390,23 @@ class Context:
         self.made["book/records.json"] = (json.dumps(self.records, indent=1) + "\n").encode()
         body = []
         for slug in self.slugs:
-            info = self.infos[slug]
-            for claim in info["claims"]:
-                o = self.outcomes[slug][claim["id"]]
-                delta = (
-                    ""
-                    if claim["kind"] == "exact"
-                    else f"; smallest that matters {number(claim['delta'], claim['unit'])}"
+            info, page = self.infos[slug], f"../notebooks/{self.infos[slug]['part']}/{slug}.html"
+            for claim in cards.ordered(info):
+                judged = self.judged[slug][claim["id"]]
+                whose = (
+                    "our question" if claim.get("origin") == "book" else "primary" if claim.get("primary") else "claim"
                 )
-                paper = stats.paper_effect(claim)
-                printed = escape(paper_text(claim))
-                note = f"<br><small>{escape(claim['note'])}</small>" if claim.get("note") else ""
-                if paper is not None:
-                    printed = f"<strong>{number(paper, claim['unit'])}</strong><br>{printed}"
+                fidelity = claim.get("fidelity", info["fidelity"])
                 body.append(
-                    f'<tr data-part="{info["part"]}" data-verdict="{o.verdict}" data-fidelity="{info["fidelity"]}">'
-                    f'<td><a href="../notebooks/{info["part"]}/{slug}.html#{claim_place(claim["id"])}">{slug}</a></td>'
-                    f"<td>{escape(claim['sentence'])}<br><small>{escape(claim['metric'])}; {claim['kind'].replace('_', ' ')}; "
-                    f"{info['fidelity']}{delta}</small>{note}</td>"
-                    f'<td data-sort="{in_deltas(claim, o)}">{escape(effect_text(claim, o))}</td>'
-                    f'<td><span class="verdict {o.verdict.replace(" ", "-")}">{escape(verdict_text(claim, o))}</span>'
-                    f"{'<br><small>' + escape(o.note) + '</small>' if o.note else ''}</td><td>{printed}</td></tr>"
+                    f'<tr data-part="{info["part"]}" data-verdict="{judged.outcome.verdict}" data-fidelity="{fidelity}" '
+                    f'data-kind="{whose}"><td>{cards.chip(claim, judged)} '
+                    f'<a href="{page}#{claim_place(claim["id"])}">{escape(name(info))}</a> <small>{whose}</small><br>'
+                    f"{escape(claim['sentence'])}<br><small>{claim['kind'].replace('_', ' ')} of {escape(claim['metric'])}; "
+                    f'{fidelity}</small></td><td data-sort="{in_deltas(claim, judged.outcome)}">'
+                    f"{cards.drawing(claim, judged.outcome)}<small>{cards.figures(claim, judged)}"
+                    f"{printed_text(claim)}</small></td></tr>"
                 )
-        heads = [("paper", 1), ("claim", 1), ("measured effect", 1), ("verdict", 1), ("printed in the paper", 0)]
+        heads = [("claim", 1), ("effect in units of delta, and its numbers", 1)]
         return (
             self._table("claims", "claims", heads, body)
             + "\nAll of it as files: {download}`verdicts.csv`, {download}`records.json`."
@@ -415,7 +424,7 @@ class Context:
             parts.append(
                 f"(full-{slug.replace('_', '-')})=\n[{info['title']}](../notebooks/{info['part']}/{slug}.ipynb): "
                 f"{len(results['seeds'])} seeds{jobs}, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
-                f"{p['date'][:10]}, commit {p['commit']}{marks.get(slug, '')}."
+                f"{p['date'][:10]}, {commit_words(p)}{marks.get(slug, '')}."
             )
             found = verdicts(info, record)
             shown = [
@@ -426,81 +435,6 @@ class Context:
             rows = [f"| {c['sentence']} | {effect_text(c, o)} | {verdict_text(c, o)} |" for c, o in shown]
             parts.append("\n".join(["| claim | measured effect | verdict |", "| --- | --- | --- |", *rows]))
         return "\n\n".join(parts) + "\n\nAs a file: {download}`records_full.json`."
-
-    def made_forest(self, page: str) -> str:
-        """One plot for each part: fifty papers in one would be a picture of many metres."""
-        figures = []
-        for part, title in PARTS.items():
-            entries = [
-                (slug, claim, self.outcomes[slug][claim["id"]])
-                for slug in self.slugs
-                if self.infos[slug]["part"] == part
-                for claim in self.infos[slug]["claims"]
-                if claim["kind"] != "exact" and self.outcomes[slug][claim["id"]].low is not None
-            ]
-            if not entries:
-                continue
-            key = repr([(slug, claim["id"], stats.paper_effect(claim), o.as_dict()) for slug, claim, o in entries])
-            png = memo("forest", __file__, key, lambda entries=entries: forest(entries))
-            self.made[f"book/figures/forest-{part}.png"] = png
-            counts = Counter(o.verdict for *_, o in entries)
-            spoken = ", ".join(f"{counts[v]} {v}" for v in stats.VERDICTS if counts[v])
-            figures.append(
-                f"```{{figure}} figures/forest-{part}.png\n:name: fig-forest-{part.replace('_', '-')}\n:class: book-forest\n"
-                f":alt: Forest plot of the {len(entries)} claims with intervals of the part {title}, in units of delta ({spoken}); "
-                f"the table below has every number.\n\n{title}: claims with their intervals. Right of the dashed line an effect is as "
-                "large as claimed.\n```"
-            )
-        return "\n\n".join(figures)
-
-
-def forest(entries: list[tuple]) -> bytes:
-    """Forest plot (PNG) of claims: entries of slug, claim and outcome, effects in units of the claim's delta."""
-    import numpy as np
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    limit = 8.0
-    size = (7, 1.3 + 0.27 * len(entries))
-    figure = Figure(figsize=size, dpi=160, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    cut = lambda values: np.clip(np.asarray(values, float), -limit, limit)  # noqa: E731
-    for verdict, (color, marker) in COLORS.items():  # few artists: one for each, however many claims
-        of = [(row, claim, o) for row, (_, claim, o) in enumerate(entries) if o.verdict == verdict]
-        if not of:
-            continue
-        rows = np.array([row for row, *_ in of])
-        low, effect, high = (
-            np.array([stats.in_deltas(claim, getattr(o, what)) for _, claim, o in of], float)
-            for what in ("low", "effect", "high")
-        )
-        axes.hlines(rows, cut(low), cut(high), color=color, linewidth=2)
-        axes.plot(cut(effect), rows, marker, color=color, markersize=6, linestyle="none")
-        for side, arrow in ((-limit, "<"), (limit, ">")):
-            beyond = np.maximum(low * np.sign(side), high * np.sign(side)) > limit
-            if beyond.any():  # an empty line that is not clipped counts as drawn in the corner
-                ends = np.full(beyond.sum(), side)
-                axes.plot(ends, rows[beyond], arrow, color=color, markersize=6, clip_on=False, ls="none")
-    own = [(row, stats.in_deltas(claim, stats.paper_effect(claim))) for row, (_, claim, _) in enumerate(entries)]
-    own = np.array([pair for pair in own if pair[1] is not None], float).reshape(-1, 2)
-    hollow = dict(marker="v", markerfacecolor="white", markeredgecolor="black", linestyle="none")
-    axes.plot(cut(own[:, 1]), own[:, 0], markersize=7, zorder=5, **hollow)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
-    axes.axvspan(-1, 1, color="black", alpha=0.04)
-    axes.set_xlim(-limit - 0.3, limit + 0.3)
-    axes.set_xticks(np.arange(-limit, limit + 1, 2))
-    axes.set_yticks(range(len(entries)), [f"{slug}: {claim['id']}" for slug, claim, _ in entries], fontsize=8)
-    axes.set_ylim(len(entries) - 0.4, -0.6)
-    axes.set_xlabel("effect / smallest effect that matters")
-    axes.grid(axis="x", alpha=0.25)
-    used = [v for v in stats.VERDICTS if any(o.verdict == v for *_, o in entries)]
-    handles = [Line2D([], [], color=COLORS[v][0], marker=COLORS[v][1], label=v) for v in used]
-    handles.append(Line2D([], [], **hollow, label="the paper's"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
 
 
 def stale_marks(records: dict[str, dict]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from book.tools import BUILD, ROOT, BookError, keys
+from book.tools import BUILD, ROOT, BookError, cores, keys
 from book.tools import plan as planning
 from book.tools.book import only_one, run
 from book.tools.notebooks import select
@@ -87,7 +87,7 @@ def main() -> int:
     parser.add_argument("--papers", default="")
     parser.add_argument("--seeds", default="", help="a count of pilot seeds (5), or seeds from 100 up")
     parser.add_argument("--why", default="", help="why the regime of the pilot before was dropped")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--cores", type=int, default=cores())
     args = parser.parse_args()
     try:
         if not args.papers.strip():

@@ -46,10 +46,21 @@ def write_key(scale: str, slug: str, seeds=None) -> dict:
     return wanted
 
 
+def is_whole(notebook: Path) -> bool:
+    """Whether an executed notebook is there to its last brace: a truncated one is run again."""
+    try:
+        with notebook.open("rb") as file:
+            first = file.read(1)
+            file.seek(max(0, notebook.stat().st_size - 16))
+            return first == b"{" and file.read().rstrip().endswith(b"}")
+    except OSError:
+        return False
+
+
 def is_fresh(scale: str, slug: str, seeds=None) -> bool:
     """Whether a whole run is there whose record has the hashes of today's source, and seeds and scale as asked."""
     notebook, record = outputs(scale, slug)
-    if not notebook.exists() or not record.exists():
+    if not record.exists() or not is_whole(notebook):
         return False
     wanted = key(slug_of(slug), scale, seeds if seeds is not None else read_key(scale, slug)["seeds"])
     try:

@@ -53,7 +53,43 @@ def execute(slug: str, work: Path) -> int:
         return _tell(work, "its kernel died: something killed it, or the machine ran out of memory")
     except (OSError, RuntimeError) as error:  # a full disk, a kernel that did not start
         return _tell(work, f"{type(error).__name__}: {error}", traceback.format_exc())
+    blank = without_figures(work / f"{slug}.ipynb")
+    if blank:
+        return _tell(work, "the cell drew no picture (its plt.show() left none)", cell=blank)
     return 0
+
+
+def without_figures(path: Path) -> int | None:
+    """Number of the first cell of an executed notebook that should have drawn and did not."""
+    for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], 1):
+        draws = cell["cell_type"] == "code" and "plt.show(" in "".join(cell["source"])
+        if draws and not any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            return number
+    return None
+
+
+def clean(env: dict[str, str], work: Path) -> dict[str, str]:
+    """The environment of a run: backend, formats, rc files, kernel and interpreter are the book's, not the user's.
+
+    Args:
+        env: the user's. work: the run's folder; settings that programs look for lie in it.
+    """
+    kernel = work / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    (work / "matplotlibrc").write_text("", encoding="utf-8")
+    dropped = ("MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONHOME", "PYTHONWARNINGS")
+    return {name: value for name, value in env.items() if name not in dropped} | {
+        "MATPLOTLIBRC": str(work / "matplotlibrc"),
+        "IPYTHONDIR": str(work / "ipython"),
+        "JUPYTER_PATH": str(work / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(work / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(work / "jupyter" / "runtime"),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONHASHSEED": "0",
+    }
 
 
 def _tell(work: Path, error: str, detail: str = "", cell: int | None = None) -> int:
@@ -135,7 +171,7 @@ def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
     work.mkdir(parents=True)
     final.mkdir(parents=True, exist_ok=True)
     env = {
-        **os.environ,
+        **clean(dict(os.environ), work),
         **({} if scale == "full" else ONE_THREAD),
         "BOOK_SCALE": scale,
         "BOOK_SEEDS": ",".join(map(str, wanted["seeds"])) + ("," if len(wanted["seeds"]) == 1 else ""),
@@ -143,7 +179,6 @@ def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
         "BOOK_RESULT_HASH": wanted["result_hash"],
         "BOOK_PAGE_HASH": wanted["page_hash"],
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        "PYTHONHASHSEED": "0",
     }
     log = final / f"{name}.log"
     command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]

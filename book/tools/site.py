@@ -18,6 +18,7 @@ import yaml
 
 from book.tools import BUILD, ROOT, BookError, cards, pages
 from book.tools import plan as planning
+from book.tools.keys import canonical
 from book.tools.memo import memo
 from book.tools.notebooks import config, notebook, papers, source
 from book.tools.run_one import ANSI
@@ -36,7 +37,7 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
     run = nbformat.read(planning.outputs(scale, slug)[0], as_version=4)
     code = {cell["id"]: cell for cell in run.cells if cell.cell_type == "code"}
     wanted = [cell for cell in today.cells if cell.cell_type == "code"]
-    if [c["id"] for c in wanted] != list(code) or any(c.source != code[c["id"]].source for c in wanted):
+    if [c["id"] for c in wanted] != list(code) or any(_differs(c, code[c["id"]]) for c in wanted):
         raise BookError(
             f"The run of {slug} at {scale} has other code than the notebook: run `make book PAPERS={slug}`."
         )
@@ -44,6 +45,13 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
         cell.outputs = code[cell["id"]].outputs
         cell.execution_count = code[cell["id"]].execution_count
     return today
+
+
+def _differs(cell: nbformat.NotebookNode, run: nbformat.NotebookNode) -> bool:
+    """Whether a cell computes or shows something else than the cell that ran; comments and the set-up do not count."""
+    if cell.source == run.source or "setup" in cell.metadata.get("tags", []):
+        return False
+    return canonical(cell.source) != canonical(run.source)
 
 
 def show_cards(book: nbformat.NotebookNode, html: str) -> None:
@@ -173,6 +181,12 @@ def write(files: dict[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+def built(html: Path) -> str:
+    """Digest of which files a built site has, and of their sizes: what was deleted or overwritten is made again."""
+    files = sorted((str(path.relative_to(html)), path.stat().st_size) for path in html.rglob("*") if path.is_file())
+    return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
 def html_folder(scale: str) -> Path:
     """Where the site of a scale is built: `_build/html` for the default, aside for the others."""
     return (BUILD if scale == "small" else BUILD / scale / "_build") / "html"
@@ -199,12 +213,14 @@ def build(scale: str, slugs: list[str]) -> Path:
     ).hexdigest()
     stamp = html.parent / f"site-{scale}.json"
     old = json.loads(stamp.read_text()) if stamp.exists() else {}
-    if front.exists() and old.get("state") == state:
+    if old.get("state") == state and old.get("built") == built(html):
         return front
     stamp.unlink(missing_ok=True)
     extension = Path(__file__).with_name("sphinx_scripts.py").read_bytes()
     frame = [hashlib.sha256(part).hexdigest() for part in (files["_toc.yml"], files["_config.yml"], extension)]
-    if old.get("frame") != frame:  # another menu is on every page, and pages that went must go
+    if old.get("frame") != frame or (
+        old.get("state") == state and front.exists()
+    ):  # another menu is on every page, and pages that went must go
         shutil.rmtree(html, ignore_errors=True)
         shutil.rmtree(html.parent / ".doctrees", ignore_errors=True)
         shutil.rmtree(html.parent / ".jupyter_cache", ignore_errors=True)
@@ -224,5 +240,5 @@ def build(scale: str, slugs: list[str]) -> Path:
         for line in [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-20:]:
             print(f"  {line}", file=sys.stderr)
         raise BookError(f"The site was not built: mend the warnings above (all of them: {log}).")
-    stamp.write_text(json.dumps({"state": state, "frame": frame}), encoding="utf-8")
+    stamp.write_text(json.dumps({"state": state, "frame": frame, "built": built(html)}), encoding="utf-8")
     return front

@@ -23,8 +23,10 @@
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
 # Where all is there, it does nothing.
-import importlib
+import importlib.util
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,21 +43,67 @@ def is_the_book():
     return getattr(module, "__book__", None) == "imperfect-labels"
 
 
-if not is_the_book():
-    # A folder of its own: a stranger's package called `shared` stays untouched.
-    home = os.path.join(tempfile.gettempdir(), "imperfect-labels-main")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
-    done = subprocess.run(
-        [*pip, "--target", home, SOURCE], capture_output=True, text=True
-    )
-    if done.returncode:
-        print(done.stderr[-600:], file=sys.stderr)
-        hint = "check the network, then run this cell again."
-        sys.exit(f"Could not install {SOURCE}: {hint}")
+def use(folder):
+    """Import `shared` from this folder, whatever else has that name."""
     for name in [m for m in sys.modules if m.split(".")[0] == "shared"]:
         del sys.modules[name]
-    sys.path.insert(0, home)
+    sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
+
+
+def checkout():
+    """The clone of the book that this notebook lies in, if any."""
+    here = pathlib.Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        init = folder / "shared" / "__init__.py"
+        if (folder / "_toc.yml").is_file() and init.is_file():
+            return folder if "imperfect-labels" in init.read_text() else None
+
+
+def why(said):
+    """What to do about a failed installation, from what pip said."""
+    if "No module named pip" in said:
+        return "this Python has no pip; run `python -m ensurepip`."
+    if "Cannot find command 'git'" in said:
+        return "git is missing; install it."
+    network = ("resolve host", "onnection", "timed out", "unreachable", "proxy")
+    if any(word in said for word in network):
+        return "the network did not answer; check it."
+    return "pip says: " + (said.strip().splitlines() or ["nothing"])[-1]
+
+
+def install():
+    """Put the package into a folder of this user's own, whole or not at all."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME")
+    name = f"imperfect-labels-main-{user}"
+    home = pathlib.Path(tempfile.gettempdir(), name)
+    part = tempfile.mkdtemp(prefix=name, dir=home.parent)
+    elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+    env = {k: v for k, v in os.environ.items() if k not in elsewhere}
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+    pip += ["--target", part, SOURCE]
+    done = subprocess.run(pip, capture_output=True, text=True, env=env)
+    if done.returncode:
+        shutil.rmtree(part, ignore_errors=True)
+        cause = why(done.stderr + done.stdout)
+        then = "Then run this cell again."
+        sys.exit(f"Could not install {SOURCE}: {cause} {then}")
+    try:  # another kernel may be at it too: either copy will do
+        if home.exists():
+            os.rename(home, tempfile.mkdtemp(dir=home.parent) + "/old")
+        os.rename(part, home)
+        return home
+    except OSError:
+        return part
+
+
+clone = checkout()
+found = importlib.util.find_spec("shared") if clone else None
+origin = pathlib.Path(found and found.origin or "nowhere")
+if clone and clone not in origin.parents:
+    use(clone)
+if not is_the_book():
+    use(install())
 
 import shared
 
@@ -86,7 +134,8 @@ cfg = paper.settings(
     draws=(1, 3, 3),  # crowds of each kind, rate and seed
     em_rounds=(10, 50, 100),
     rate_tasks=(300, 2000, 2000),
-    batches=(3, 35, 35),  # of thirty rated sentences
+    habit_crowds=(1, 6, 6),  # of workers with confusion matrices
+    batches=(3, 70, 70),  # of thirty rated sentences
 )
 paper.resampled("workers", "tasks", "answers", "division of raters")
 
@@ -603,7 +652,7 @@ paper.say(
 # %%
 MISMATCH = ("majority vote", "one-coin EM", "Dawid-Skene EM", "TopTwo2")
 wrong_model = {a: np.zeros(len(paper.seeds)) for a in MISMATCH}
-for S, draw in np.ndindex(len(paper.seeds), cfg.draws):
+for S, draw in np.ndindex(len(paper.seeds), cfg.habit_crowds):
     rng = streams.numpy(paper.seeds[S], f"confusion matrices {draw}")
     habit = rng.dirichlet(np.full(K - 1, 0.6), K)  # the crowd's common errors
     confusion = np.zeros((cfg.workers, K, K))
@@ -617,10 +666,11 @@ for S, draw in np.ndindex(len(paper.seeds), cfg.draws):
     y = rng.integers(K, size=cfg.tasks)
     votes = crowd.confusion_votes(y, confusion, rng, rate=0.3)
     scores = [crowd.vote_counts(votes, K)]
-    scores += [em_scores(votes, K, cfg.em_rounds, coin) for coin in (True, False)]
+    for one_coin in (True, False):
+        scores.append(em_scores(votes, K, cfg.em_rounds, one_coin))
     firsts = [order(v, rng)[0] for v in scores] + [toptwo2(votes, K, rng).g]
     for a, first in zip(MISMATCH, firsts):
-        wrong_model[a][S] += 100 * np.mean(first != y) / cfg.draws
+        wrong_model[a][S] += 100 * np.mean(first != y) / cfg.habit_crowds
 for a, values in wrong_model.items():
     paper.arm(a, "truth error, confusion matrices", values)
 

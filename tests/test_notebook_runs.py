@@ -1,7 +1,9 @@
-"""The set-up cell in a bare runtime: jupyter, torch, torchvision, numpy, matplotlib, pandas, and a notebook file."""
+"""Every notebook from a copy of its file alone, by nbmake in a bare runtime, as on Colab: jupyter, torch, torchvision,
+numpy, matplotlib, pandas, and no book. What it records must be what the site's run recorded, to the bit."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from book.tools import ROOT
-from book.tools.notebooks import papers
+from book.tools import ROOT, plan
+from book.tools.notebooks import papers, source
+from shared.record import describe, read_record
 
 RUNTIME = (
     "ipykernel",
@@ -68,47 +71,73 @@ def runtime(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """The repository as an install source, without what is generated."""
+def wheel(tmp_path_factory):
+    """The package that the set-up cell installs, built once from the repository without what is generated."""
     tree = tmp_path_factory.mktemp("repository") / "book"
     keep = ("_build", ".venv", ".git", "__pycache__", "*.egg-info", "build")
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*keep))
-    return tree
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+HEAVY = {"torchvision", "sklearn", "pandas", "seaborn", "transformers"}
+# What packages import by themselves.
+BRINGS = {
+    "scikit-learn": {"sklearn", "pandas"},
+    "transformers": {"torchvision"},
+    "seaborn": {"pandas"},
+}
+# Runs in the kernel before the notebook; what it writes at the end is all that the run has imported.
+SPY = """import atexit, sys
+atexit.register(lambda: open({path!r}, "w").write(" ".join(name for name in sys.modules if "." not in name)))
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", papers())
-def test_a_notebook_runs_from_its_file_alone(runtime, repository, tmp_path, slug):
+def test_a_notebook_runs_from_its_file_alone_and_repeats_itself(html, runtime, wheel, tmp_path, slug):
     python, other = runtime
     before = versions(python)
-    ipynb = tmp_path / f"{slug}.ipynb"
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "spy.py").write_text(SPY.format(path=str(tmp_path / "modules")))
+    (tmp_path / "alone").mkdir()
+    ipynb = tmp_path / "alone" / f"{slug}.ipynb"
     shutil.copy(ROOT / "notebooks" / papers()[slug] / ipynb.name, ipynb)
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("BOOK_", "PYTHON", "VIRTUAL"))}
-    env |= {"BOOK_SOURCE": str(repository), "BOOK_SCALE": "smoke", "PYTHONPATH": str(other), "TMPDIR": str(tmp_path),
-            "JUPYTER_PATH": str(tmp_path / "jupyter")}  # fmt: skip
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BOOK_", "PYTHON", "VIRTUAL", "PYTEST"))}
+    env |= {"BOOK_SOURCE": str(wheel), "BOOK_SCALE": "smoke", "PYTHONPATH": str(other), "TMPDIR": str(tmp_path),
+            "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_PATH": str(tmp_path / "jupyter"),
+            **{f"{n}_NUM_THREADS": "1" for n in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}}  # fmt: skip
     # The kernel of that environment, whatever kernels this machine has.
     spec = tmp_path / "jupyter" / "kernels" / "bare"
     spec.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "bare", "language": "python"}))
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--no-progress-bar",
-        "-k",
-        "bare",
-        str(ipynb),
-        str(tmp_path / "out.ipynb"),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    record = json.loads((tmp_path / f"{slug}.json").read_text())
-    assert record["results"]["scale"] == "smoke" and record["provenance"]["commit"] is None
+    words = ["--nbmake", "--nbmake-kernel=bare", "--nbmake-timeout=300", "--overwrite", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *words, f"--rootdir={ipynb.parent}", str(ipynb)]
+    done = subprocess.run(command, cwd=ipynb.parent, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    second = read_record(ipynb.with_suffix(".json"))
+    assert second["results"]["scale"] == "smoke" and second["provenance"]["commit"] is None
     assert versions(python) == before
-    outputs = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+    outputs = json.loads(ipynb.read_text())["cells"]
     assert not any("somebody" in json.dumps(c.get("outputs", [])) for c in outputs)
     assert (Path(other) / "shared" / "__init__.py").read_text() == "somebody = 'else'\n"
+
+    first = read_record(plan.outputs("smoke", slug)[1])
+    assert first["provenance"]["date"] != second["provenance"]["date"], "the same run"
+    assert second["results"] == first["results"]
+
+    named = set(re.findall(r"^(?:from|import) (\w+)", source(slug).read_text(encoding="utf-8"), re.M))
+    used = named | {re.match(r"[\w-]+", need)[0] for need in describe(slug)["needs"]}
+    for package, imports in BRINGS.items():
+        used |= imports if package in used else set()
+    loaded = set((tmp_path / "modules").read_text().split())
+    assert "numpy" in loaded and not (HEAVY & loaded) - used, "it pays for an import that it does not use"
 
 
 def versions(python):
@@ -127,5 +156,5 @@ def test_a_source_that_cannot_be_installed_is_said_in_one_sentence(runtime, tmp_
     setup = "".join(next(c for c in cells if "setup" in c["metadata"].get("tags", []))["source"])
     env = {**os.environ, "BOOK_SOURCE": str(tmp_path / "nowhere"), "PYTHONPATH": str(other), "TMPDIR": str(tmp_path)}
     done = subprocess.run([str(python), "-c", setup], env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "check the network, then run this cell again" in done.stderr
+    assert done.returncode == 1 and "pip says: " in done.stderr and "Then run this cell again" in done.stderr
     assert "Traceback" not in done.stderr

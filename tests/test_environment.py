@@ -1,0 +1,261 @@
+"""Other people's machines: what stands in a user's environment, home and checkout must not reach a run or break it."""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+
+import pytest
+from packaging.version import Version
+
+from book.tools import ROOT, BookError, cores
+from book.tools import notebooks as books
+from data_scripts import environment
+from shared import provenance
+from tests.conftest import python
+
+BOOK = ("-m", "book.tools.book", "--scale", "smoke", "--papers", "toy", "--no-site")
+
+
+def pictures(checkout):
+    book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
+    outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def hostile(home):
+    """Settings that users have, each of which once cost a figure, a cell or the interpreter."""
+    (home / "ipython/profile_default").mkdir(parents=True)
+    (home / "ipython/profile_default/ipython_config.py").write_text(
+        "c = get_config()\nc.InlineBackend.figure_formats = {'svg'}\n"
+    )
+    (home / "matplotlibrc").write_text("text.usetex: True\nbackend: svg\n")
+    kernel = home / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false", "{connection_file}"], "display_name": "Python 3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    return {
+        "MPLBACKEND": "agg",
+        "IPYTHONDIR": str(home / "ipython"),
+        "MATPLOTLIBRC": str(home / "matplotlibrc"),
+        "JUPYTER_PATH": str(home / "jupyter"),
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONSTARTUP": str(home / "nowhere.py"),
+    }
+
+
+@pytest.mark.slow
+def test_a_users_settings_reach_no_run(checkout, tmp_path):
+    toy = checkout / "notebooks/noisy_labels/toy.py"
+    text = toy.read_text()
+    toy.write_text(
+        text.replace(
+            "paper.report()",
+            "assert __debug__\nassert_is_on = False\ntry:\n    assert False\nexcept AssertionError:\n    assert_is_on = True\nif not assert_is_on:\n    raise RuntimeError('asserts are off')\npaper.report()",
+        )
+    )
+    done = python(checkout, *BOOK, env=hostile(tmp_path / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pictures(checkout) == 1
+
+
+@pytest.mark.slow
+def test_a_run_without_its_figures_is_a_failure(checkout):
+    toy = checkout / "notebooks/noisy_labels/toy.py"
+    toy.write_text(
+        toy.read_text().replace("fig, ax = plt.subplots(", "plt.switch_backend('agg')\nfig, ax = plt.subplots(")
+    )
+    done = python(checkout, *BOOK)
+    assert done.returncode == 1 and "the cell drew no picture" in done.stderr and "toy: cell" in done.stderr
+    assert not (checkout / "_build/runs/smoke/noisy_labels/toy.json").exists()
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_written(checkout, tmp_path):
+    """As root every folder can be written, so the home is a file here."""
+    home = tmp_path / "home"
+    home.write_text("not a folder")
+    env = {"HOME": str(home / "me"), "XDG_CACHE_HOME": ""}
+    done = python(checkout, *BOOK, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_clone_with_other_line_ends_has_the_same_bytes(tmp_path):
+    """`core.autocrlf=true`, as on Windows: data, notebooks and scripts are what they were."""
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    names = [".gitattributes", "shared/data/embedded", "notebooks/noisy_labels", "Makefile"]
+    source.mkdir()
+    subprocess.run(["cp", "-r", "--parents", *names, str(source)], cwd=ROOT, check=True)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
+        subprocess.run([*git, *words], cwd=source, check=True)
+    subprocess.run(["git", "clone", "-q", "-c", "core.autocrlf=true", str(source), str(clone)], check=True)
+    files = [p.relative_to(source) for p in source.rglob("*") if p.is_file() and ".git/" not in f"{p}"]
+    assert len(files) > 20
+    for name in files:
+        assert (clone / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def floors():
+    """Lowest Python that each package of the lock asks for."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for name in re.findall(r"^([\w.-]+)==", lock, re.M):
+        wanted = metadata.metadata(name).get("Requires-Python") or ""
+        yield name, [Version(v) for v in re.findall(r">=\s*([\d.]+)", wanted)]
+
+
+def test_the_python_that_is_stated_is_the_python_that_runs():
+    """In pyproject, Makefile and README: no package of the lock asks for a newer one."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    stated = Version(re.search(r'requires-python = ">=([\d.]+)"', project)[1])
+    assert f"Python {stated} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"needs Python {stated} or newer" in makefile and f"< ({stated.major}, {stated.minor})" in makefile
+    assert f"python>={stated}," in (ROOT / "environment.yml").read_text(encoding="utf-8")
+    found = dict(floors())
+    assert len(found) > 100
+    too_new = {name: [str(v) for v in all_] for name, all_ in found.items() if any(v > stated for v in all_)}
+    assert not too_new, f"these need a newer Python than {stated}: {too_new}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://github.com/me/book", "https://github.com/me/book/", "https://github.com/me/book.git", "git@github.com:me/book.git",
+     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book"],
+)  # fmt: skip
+def test_addresses_of_the_repository(monkeypatch, url):
+    monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
+    assert books.repository() == ("https://github.com/me/book", "main")
+    assert books.colab_url("toy", "trust").endswith("/github/me/book/blob/main/notebooks/trust/toy.ipynb")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://gitlab.com/me/book", "git@example.org:me/book.git", "book", "", "https://github.com/me"]
+)
+def test_addresses_that_colab_cannot_open_are_refused(monkeypatch, url):
+    monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
+    with pytest.raises(BookError, match="give a GitHub address"):
+        books.repository()
+
+
+def test_a_book_inside_another_repository_has_no_commit_of_its_own(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    inner = tmp_path / "book-main"
+    inner.mkdir()
+    (inner / "a").write_text("a")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "outer"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "ROOT", inner)
+    assert provenance.commit() == (None, None)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    commit, dirty = provenance.commit()
+    assert len(commit) == 10 and dirty is False
+
+
+def test_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert cores() == 1
+
+
+def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
+    from book.tools import book
+
+    monkeypatch.setattr(book, "BUILD", tmp_path)
+    for error, says in (
+        (BlockingIOError(errno.EWOULDBLOCK, "busy"), "Another `make book` is at work"),
+        (OSError(errno.ENOLCK, "No locks available"), r"cannot be locked \(No locks available\).*BOOK_BUILD"),
+    ):
+
+        def flock(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(BookError, match=says), book.only_one():
+            pass
+
+
+@pytest.mark.slow
+def test_any_name_of_a_folder_works(checkout, tmp_path):
+    """Spaces, brackets, quotes, ampersands and dollars: what people's downloads and names have."""
+    place = tmp_path / "Tom & Jerry's  $HOME (1)"
+    checkout.rename(place)
+    (place / ".venv").symlink_to(sys.prefix)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BOOK_")}
+    command = ["make", "-o", "ready", "book", "PAPERS=toy", "SCALE=smoke"]
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (place / "_build/smoke/_build/html/notebooks/noisy_labels/toy.html").exists()
+
+
+def test_an_environment_that_does_not_serve_says_why(tmp_path, monkeypatch):
+    assert environment.complaint() is None
+    other = tmp_path / "moved"
+    other.mkdir()
+    (other / "requirements.lock").write_text("numpy==0.0.1\n")
+    assert environment.complaint(other) == "it was made for a book in another folder"
+    link = tmp_path / "imperfect_labels.pth"
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": str(tmp_path)})
+    assert environment.complaint(other) == "it was never finished"
+    link.write_text(f"{other}\n")
+    assert environment.complaint(other).startswith("numpy is ") and "says 0.0.1" in environment.complaint(other)
+    (other / "requirements.lock").write_text("no-such-package==1.0\n")  # pip was sent elsewhere: an empty environment
+    assert environment.complaint(other) == "no-such-package is not in it"
+    (other / "requirements.lock").write_text(f"numpy=={metadata.version('numpy')}\n")
+    assert environment.complaint(other) is None
+
+
+def test_make_makes_the_environment_again_where_it_does_not_work(tmp_path):
+    """A dangling interpreter, or none: the environment's rule is reached, and not "Nothing to be done"."""
+    tree = tmp_path / "book"
+    (tree / "data_scripts").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "data_scripts/environment.py"):
+        (tree / name).write_bytes((ROOT / name).read_bytes())
+    (tree / ".venv/bin").mkdir(parents=True)
+    for target in ("/nowhere/python3", "/bin/false"):
+        (tree / ".venv/bin/python").unlink(missing_ok=True)
+        (tree / ".venv/bin/python").symlink_to(target)
+        done = subprocess.run(["make", "setup", "PYTHON=/bin/false"], cwd=tree, capture_output=True, text=True)
+        assert done.returncode != 0 and "environment] Error" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
+    words = [word for word in BOOK if word != "--no-site"]
+    python(checkout, *words, check=True)
+    html = checkout / "_build/smoke/_build/html"
+    page = html / "notebooks/noisy_labels/toy.html"
+    whole = page.read_bytes()
+    for damage in (page.unlink, lambda: shutil.rmtree(html / "_static"), lambda: page.write_text("another builder's")):
+        damage()
+        done = python(checkout, *words)
+        assert done.returncode == 0, done.stderr
+        assert page.read_bytes() == whole and (html / "_static/book.css").exists(), damage
+    assert "Building" not in python(checkout, *words).stdout
+    # a truncated notebook is run again, and nothing else stands in the way
+    run = checkout / "_build/runs/smoke/noisy_labels/toy.ipynb"
+    run.write_bytes(run.read_bytes()[:2000])
+    done = python(checkout, *words)
+    assert done.returncode == 0 and "running toy" in done.stdout, done.stdout + done.stderr
+    json.loads(run.read_text())
+
+
+def test_a_folder_that_cannot_be_written_says_which_variable_to_set(monkeypatch, tmp_path):
+    from book.tools import book
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(book, "BUILD", tmp_path / "file" / "_build")
+    with pytest.raises(BookError, match="cannot be written .*BOOK_BUILD="), book.only_one():
+        pass
+
+
+@pytest.mark.slow
+def test_a_relative_build_folder(checkout):
+    done = python(checkout, *BOOK, env={"BOOK_BUILD": "elsewhere"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (checkout / "elsewhere/runs/smoke/noisy_labels/toy.json").exists()
