@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Model, both stages, the four simulated crowds, two of the rivals and three real crowds (at `full`) are the paper's; below `full` sentiment ratings are the real crowd, and no network is trained on CIFAR-10H.
 #
-# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` about 80 s of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
+# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` about 60 s of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -487,7 +487,7 @@ for a in METHODS:
 caption = "Pair error (%), mean over rates and seeds; in brackets the authors' own run"
 paper.table(rows, caption=caption)
 
-# %% mystnb={"figure": {"caption": "Pair error beyond that of the rule with the true parameters, averaged over the rates, for the paper's four crowds. Filled: our mean with its 95 % interval over seeds; hollow: the mean of the authors' ten repetitions, from the files of their repository. A number with an arrow lies beyond the axis.", "name": "fig-top_two-crowds"}, "image": {"alt": "Four panels of points on horizontal rows, one row a method. TopTwo2 lies nearest to zero in the easy crowd; in the hard crowd and in that with few smart workers one-coin EM lies beside it. Hollow marks of the authors lie close to the filled ones."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Pair error beyond that of the rule with the true parameters, averaged over the rates, for the paper's four crowds. Filled: our mean with its 95 % interval over seeds; hollow: the mean of the authors' ten repetitions, from the files of their repository. A number with an arrow lies beyond the axis.", "name": "fig-top_two-crowds"}, "image": {"alt": "Four panels of points on horizontal rows, one row a method. TopTwo2 lies nearest to zero; in the crowd with few smart workers one-coin EM lies beside it. Hollow marks of the authors lie close to the filled ones."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 4, figsize=(7.0, 3.2), sharey=True)
 names = [a for a in METHODS if a != "oracle"]
 for ax, kind in zip(axes, CROWDS):
@@ -522,8 +522,8 @@ mv_ds, pgd, coin = (lead[a] for a in ("MV-D&S", "PGD", "one-coin EM"))
 paper.say(
     f"On the way to the oracle TopTwo2 is ahead of MV-D&S by {min(mv_ds):.0f} to "
     f"{max(mv_ds):.0f} points, of PGD by {min(pgd):.0f} to {max(pgd):.0f}, and of one-coin "
-    f"EM by {min(coin):.0f} to {max(coin):.0f} (in the order of the panels "
-    + ", ".join(f"{v:.0f}" for v in coin)
+    f"EM by {round(min(coin))} to {round(max(coin))} (in the order of the panels "
+    + ", ".join(str(round(v)) for v in coin)
     + ")."
 )
 
@@ -811,7 +811,7 @@ paper.say(
 
 # %% [markdown]
 # Use it where tasks, not workers, cause the confusion, where the second answer is wanted, and where ten answers or more per task
-# come from people who each saw many tasks. With a few good workers among many spammers one-coin EM, older and as short, does the same. For the
+# come from people who each saw many tasks. With a few good workers among many spammers, and on the ratings, one-coin EM, older and as short, does as well or better. For the
 # difficulty compare with the plain vote shares first. Where workers have habits, take Dawid and Skene, but only for the first answer.
 #
 # ## What differs from the paper
