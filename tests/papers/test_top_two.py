@@ -165,5 +165,5 @@ def test_edges(book, case):
 
 def test_vote_shares_of_a_task(book):
     np.testing.assert_allclose(
-        book.vote_share_q(np.array([[3, 1, 0], [2, 2, 2], [0, 4, 0], [0, 0, 0]])), [0.75, 0.501, 0.999, 0.501]
+        book.vote_share_q(np.array([[3, 1, 2], [2, 2, 2], [0, 4, 0], [0, 0, 0]])), [0.6, 0.501, 0.999, 0.501]
     )
