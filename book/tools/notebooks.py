@@ -106,6 +106,12 @@ def _github(url: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def site_url() -> str:
+    """Where the rendered site is published: the repository's GitHub Pages."""
+    owner, name = _github(config()["repository"]["url"])
+    return f"https://{owner}.github.io/{name}"
+
+
 def colab_url(slug: str, part: str) -> str:
     url, branch = repository()
     return f"https://colab.research.google.com/github/{url.split('github.com/')[1]}/blob/{branch}/notebooks/{part}/{slug}.ipynb"

@@ -16,7 +16,7 @@ from html import escape
 from book.tools import ROOT, BookError, across, cards
 from book.tools import plan as planning
 from book.tools.memo import memo
-from book.tools.notebooks import PARTS, colab_url, papers, repository, source
+from book.tools.notebooks import PARTS, colab_url, papers, repository, site_url, source
 from book.tools.registered import read_pilot
 from shared import claims as stats
 from shared.data import catalog
@@ -93,16 +93,27 @@ def accepted(scale: str = "small") -> dict[str, dict]:
     return found
 
 
-def papers_table(records: dict[str, dict], link: str, marks: dict[str, str] | None = None) -> str:
-    """Markdown table of papers; `link` is a format string of part and slug."""
-    lines = ["| paper | part | fidelity | verdicts on its claims | run | |", "| --- | --- | --- | --- | --- | --- |"]
+def papers_table(records: dict[str, dict], marks: dict[str, str] | None = None) -> str:
+    """Markdown table of the papers for the README: each links to its page of the rendered site."""
+    lines = [
+        "| paper | what its title rests on, and what came out | other claims | run | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for slug, record in records.items():
-        info = describe(slug)
-        mark = (marks or {}).get(slug, "")
-        outcomes = {name: judged.outcome for name, judged in judge(slug, record).items()}
+        info, judged = describe(slug), judge(slug, record)
+        page = f"{site_url()}/notebooks/{info['part']}/{slug}.html"
+        primary = [claim for claim in info["claims"] if claim.get("primary")]
+        said = "<br>".join(
+            f"**{judged[c['id']].outcome.verdict}**: {c['sentence']} {effect_text(c, judged[c['id']].outcome)}".rstrip(
+                "- "
+            )
+            for c in primary
+        )
+        rest = {"claims": [claim for claim in info["claims"] if claim not in primary]}
+        others = tally(rest, {name: j.outcome for name, j in judged.items()})
         lines.append(
-            f"| [{info['title']}]({link.format(part=info['part'], slug=slug)}) ({info['year']}) | {PARTS[info['part']]} "
-            f"| {info['fidelity']} | {tally(info, outcomes)}{mark} | {record['provenance']['seconds']:.0f}&nbsp;s "
+            f"| [{name(info)}]({page}): {info['title']} ({info['year']}; {info['fidelity']}){(marks or {}).get(slug, '')} "
+            f"| {said.replace('|', '/')} | {others} | {record['provenance']['cpu_seconds']:.0f}&nbsp;s "
             f"| [Colab]({colab_url(slug, info['part'])}) |"
         )
     return "\n".join(lines)

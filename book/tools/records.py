@@ -49,7 +49,7 @@ def readme_text(records: dict[str, dict]) -> str:
     begin, end = "<!-- table: begin -->", "<!-- table: end -->"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]
-    table = pages.papers_table(records, "notebooks/{part}/{slug}.ipynb", pages.stale_marks(records))
+    table = pages.papers_table(records, pages.stale_marks(records))
     return f"{head}{begin}\n{table}\n{end}{tail}"
 
 

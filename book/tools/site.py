@@ -138,6 +138,10 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         part["chapters"] = [
             c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"].split("/")[2] in slugs
         ]
+        for chapter in part["chapters"]:  # the sidebar shows short names
+            slug = chapter["file"].split("/")[-1]
+            if chapter["file"].startswith("notebooks/") and context.infos[slug].get("short"):
+                chapter["title"] = context.infos[slug]["short"]
     shown = {
         chapter["file"].split("/")[1]
         for part in toc["parts"]

@@ -14,11 +14,11 @@
 #
 # Sheng Liu, Jonathan Niles-Weed, Narges Razavian, Carlos Fernandez-Granda. *NeurIPS 2020*. [arXiv 2007.00151](https://arxiv.org/abs/2007.00151) · [the authors' code](https://github.com/shengliu66/ELR) (MIT) · {cite}`elr`
 #
-# **In one line.** A term that pulls a network's output towards its own early predictions, and how it differs from weight decay and from a KL pull to the same targets.
+# **In one line.** A term that pulls a network's output towards its own early predictions, beside the robust loss, the weight decay and the KL pull that it has to beat.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: method. Loss, targets, order of the updates and noise levels are the paper's; images, network and length of training are smaller.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Loss, clamping, targets, order of the updates, noise and learning rates are the authors'; images, network and number of steps are smaller.
 #
-# **The published run**: ResNet-34 on CIFAR-10, 120 epochs: about 1.1 hours on one V100 (appendix I). **This notebook**: at `small` about a minute of one core. At `full` four runs of 120 epochs of a ResNet-18 on CIFAR-10, two of them with labels that people got wrong, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
+# **The published run**: ResNet-34 on CIFAR-10, 120 epochs: 1.1 hours on one V100 (Table I.1). **This notebook**: at `small` two to three minutes of one core. At `full` four runs of 120 epochs of a ResNet-18 on CIFAR-10, two of them with labels that people got wrong, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -115,23 +115,22 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # %% [markdown]
 # ## The idea
 #
-# Take a training set in which four labels in ten are wrong and train a large network on it. Something curious
+# Take a training set in which four labels in ten were drawn at random and train a large network on it. Something curious
 # happens. For the first epochs the network gets *better than its teacher*: shown an ankle boot that is labelled
 # "shirt", it answers "ankle boot", because most boots are labelled as boots and the simple rule is learned first.
-# Then, epoch by epoch, it learns the exceptions by heart. At the end it repeats almost every wrong label,
+# Then, epoch by epoch, it learns the exceptions by heart. At the end it repeats most wrong labels,
 # and its accuracy on new images has fallen far below what it once was. The first phase is called **early learning**,
 # the second **memorisation** {cite}`arpit2017closer,zhang2017rethinking`.
 #
-# Earlier methods try to find the wrong labels and to drop, down-weight or replace them, often with a second
+# Earlier methods find the wrong labels and drop, down-weight or replace them, often with a second
 # network as a judge {cite}`han2018coteaching`. Liu et al. {cite}`elr` leave every example and every label
 # where it is. They remember, for each training example, what the network said about it so far, averaged over the
 # epochs. Since the early answers were good, this average is a good guess of the true class. One extra term of the loss
-# then rewards the network for agreeing with its own past. They call the method **early-learning
+# rewards the network for agreeing with its own past: **early-learning
 # regularisation**, ELR.
 #
 # Why that helps is best seen from the logit of the *true* class. Gradient descent pushes it up or down. The next figure
-# shows the push as a function of how sure the network already is, for an example whose remembered target
-# points to the true class.
+# shows the push for an example whose remembered target points to the true class.
 
 # %% tags=["hide-input"]
 from functools import partial
@@ -140,65 +139,67 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from shared import plots, train
+from shared import data as datasets
+from shared import plots, stack, train
+from shared import seeds as streams
 from shared.corrupt import symmetric
-from shared.data import load
 from shared.paper import Paper
-from torch import nn
 from torch.nn import functional as F
 
 paper = Paper("elr", scale=scale, seeds=seeds)
 plots.style()
 
 
-# %% mystnb={"figure": {"caption": "What gradient descent does to the logit of the true class, with a target that puts 0.9 on that class and lambda 3. Left: a correct label. The pull of cross entropy fades as the network gets sure; that of ELR lasts longer. Right: a wrong label. Cross entropy pushes the true class down, the harder the surer the network is; with ELR the push is upwards nearly everywhere.", "name": "fig-elr-push"}, "image": {"alt": "Two panels of curves over the predicted probability of the true class. Left, correct label: both curves are positive and fall to zero, ELR lies above cross entropy. Right, wrong label: cross entropy falls linearly below zero, ELR is a hump above zero that drops below it only near probability one."}} tags=["hide-input"]
-q = np.linspace(0.02, 0.995, 200)  # probability of the true class, class 0 of ten
-p = np.column_stack([q] + 9 * [(1 - q) / 9])
-t = np.array([0.9] + 9 * [0.1 / 9])
-agreement = p @ t
-g_true = q / (1 - agreement) * (agreement - t[0])  # sum_k (t_k - t_0) p_k, as sum p = 1
+# %% mystnb={"figure": {"caption": "The idea drawn from the formula, not measured: what gradient descent does to the logit of the true class, with a target that puts 0.9 on that class and lambda 3. Left: a correct label. The pull of cross entropy fades as the network gets sure; that of ELR lasts longer. Right: a wrong label. Cross entropy pushes the true class down, the harder the surer the network is; with ELR the push is upwards nearly everywhere.", "name": "fig-elr-push"}, "image": {"alt": "Two panels of curves over the predicted probability of the true class. Left, correct label: both curves are positive and fall to zero, ELR lies above cross entropy. Right, wrong label: cross entropy falls linearly below zero, ELR is a hump above zero that drops below it only near probability one."}} tags=["hide-input", "show"]
+prob_true = np.linspace(0.02, 0.995, 200)  # the true class is class 0 of ten
+agree = 0.9 * prob_true + 0.1 * (1 - prob_true) / 9  # <p, t>
+g_true = prob_true / (1 - agree) * (agree - 0.9)
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), sharey=True)
-for ax, y_true, title in zip(
-    axes, (1, 0), ("the given label is correct", "the given label is wrong")
-):
-    ax.plot(q, -(q - y_true), color=plots.COLORS[1], label="cross entropy")
-    ax.plot(q, -(q - y_true + 3 * g_true), color=plots.COLORS[0], label="ELR")
+titles = ("the given label is correct", "the given label is wrong")
+for ax, y_true, title in zip(axes, (1, 0), titles):
+    push = -(prob_true - y_true)
+    ax.plot(prob_true, push, "--", color=plots.COLORS[1], label="cross entropy")
+    ax.plot(prob_true, push - 3 * g_true, color=plots.COLORS[0], label="ELR")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title=title, xlabel="predicted probability of the true class")
 axes[0].set_ylabel("push on the true class's logit")
-axes[0].legend()
+axes[0].legend(loc="lower left")
 plt.show()
 
 # %% [markdown]
 # On the right lies the whole problem: under cross entropy a wrong label pushes a network *harder* the surer it is of
-# the truth, so no wrong label is ever left in peace. ELR turns that push around.
+# the truth. ELR turns that push around. Whether a network
+# ends up where the picture promises is for the experiment to show.
 #
-# The settings of this notebook, for the three scales at which it can run:
+# The settings at the three scales. The learning rate, its first drop, momentum
+# and weight decay are the paper's; what was shrunk are the images, the network and the number of steps.
 
 # %%
 cfg = paper.settings(
     images=("14 x 14 grey", "14 x 14 grey", "32 x 32 colour"),
     n_train=(100, 800, 45_000),
     n_val=(40, 200, 5_000),
-    n_test=(40, 400, 10_000),
+    n_test=(100, 2000, 10_000),
     network=("MLP 196-64-64-10", "MLP 196-64-64-10", "ResNet-18"),
-    batch=(50, 100, 128),
-    epochs=(2, 60, 120),
-    lr=(0.05, 0.05, 0.02),
-    lr_drops_after=((1,), (40,), (40, 80)),
-    lr_factor=(0.1, 0.1, 0.01),
+    batch=(10, 50, 128),
+    epochs=(3, 60, 120),
+    lr=(0.02, 0.02, 0.02),
+    lr_drops_after=((2,), (40,), (40, 80)),
+    lr_factor=(0.01, 0.01, 0.01),
     momentum=(0.9, 0.9, 0.9),
     weight_decay=(1e-3, 1e-3, 1e-3),
-    evaluate_every=(1, 3, 6),
-    elr_lambdas=((1, 3), (1, 3, 5, 7), (3,)),
-    ce_decays=((1e-3, 3e-2), (1e-3, 1e-2, 3e-2, 1e-1), (1e-3,)),
-    kl_lambdas=((1, 10), (1, 5, 10, 20), ()),
-    other_betas=((0, 0.99), (0, 0.5, 0.9, 0.99), ()),
-    other_rates=((0.0,), (0.0, 0.6), ()),
-    linear_steps=(100, 3000, 3000),
+    evaluate_every=(1, 6, 12),
+    early_epoch=(1, 6, 12),
+    elr_lambdas=((1, 3), (1, 3, 5, 7, 10), (3,)),
+    gce_powers=((0.5, 0.7), (0.1, 0.3, 0.5, 0.7, 0.9), ()),
+    ce_decays=((1e-3, 3e-2), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (1e-3,)),
+    kl_lambdas=((1, 5, 10), (1, 5, 10, 30, 100), ()),
+    other_rates=((0.6, 0.8), (0.6, 0.8), ()),
+    other_betas=((0, 0.5, 0.9, 0.99), (0, 0.5, 0.9, 0.99), ()),
+    slow=((0.005, 3, (2,)), (0.005, 120, (80,)), None),
 )
-BETA = 0.7  # the paper's beta for CIFAR-10
-RATE = 0.4  # the noise rate of the main experiment
+USUAL = cfg.lr, cfg.epochs, cfg.lr_drops_after  # cfg.slow: the same three
+LAMBDA, BETA, POWER = 3, 0.7, 0.7  # as published, for ELR and GCE
 
 # %% [markdown]
 # ## The method
@@ -212,40 +213,35 @@ RATE = 0.4  # the noise rate of the main experiment
 #
 # This is temporal ensembling {cite}`laine2017temporal`: with $\beta = 0.7$ the target looks back over some three or
 # four epochs. Two details matter. No gradient flows into $t$; it is a constant for the loss. And $t$ must **not** be
-# normalised while it is young: after $k$ visits its entries sum to $1-\beta^k$, so the new loss term below fades in
+# divided by its sum while it is young: after $k$ visits its entries sum to $1-\beta^k$, so the new loss term below fades in
 # by itself, once there is something to remember.
 #
-# The probabilities are kept inside $[10^{-4}, 1-10^{-4}]$ and then scaled to sum to one, so that no
-# logarithm can explode. In the code, `rows` names the examples of the batch; all shapes are written for one network,
+# Before use the probabilities are clamped to $[10^{-4}, 1-10^{-4}]$, so that the logarithm below cannot explode. What goes into the
+# target is scaled back to sum to one; what goes into the loss is not, and a clamped entry has no gradient:
+# once network and target agree almost surely, the term hardly fights the given label any more. In the code, `rows` names the examples of the batch; shapes are written for one network,
 # `B` images and `C` classes.
 
 
 # %%
 def clamped_probs(logits):
     """Probabilities kept away from 0 and 1: (B, C) logits -> (B, C)."""
-    probs = logits.softmax(-1).clamp(1e-4, 1 - 1e-4)
-    return probs / probs.sum(-1, keepdim=True)
+    return logits.softmax(-1).clamp(1e-4, 1 - 1e-4)
 
 
 def update_targets(targets, rows, probs, beta):
     """Mix the current probabilities (B, C) into the table (n, C) at `rows`."""
-    targets[rows] = beta * targets[rows] + (1 - beta) * probs.detach()
+    probs = probs.detach() / probs.detach().sum(-1, keepdim=True)
+    targets[rows] = beta * targets[rows] + (1 - beta) * probs
     return targets[rows]  # (B, C), a constant for the loss
 
 
 # %% [markdown]
 # ### The loss
 #
-# In words: cross entropy with the given label, as always, plus a term that becomes very negative (and the
-# loss small) when the network agrees with its target. Agreement is the inner product $\langle p,t\rangle$: it is
+# In words: cross entropy with the given label plus a term that becomes very negative when the network agrees with its target. Agreement is the inner product $\langle p,t\rangle$: it is
 # large only if both put their weight on the same class.
 #
 # $$\mathcal L = \frac1{|B|}\sum_{i\in B}\Big(-\log p^{[i]}_{y^{[i]}} + \lambda \log\big(1-\langle p^{[i]},t^{[i]}\rangle\big)\Big)$$
-#
-# The obvious alternative is to treat $t$ as a second, soft label and to add the cross entropy $-\lambda\sum_c t_c\log p_c$
-# towards it, which is a Kullback-Leibler divergence up to a constant. The paper argues that this is not enough: its
-# pull vanishes as soon as $p=t$, so when the network begins to drift towards a wrong label, the target drifts
-# along and nothing stops the two. We shall run both.
 
 
 # %%
@@ -254,36 +250,55 @@ def cross_entropy(logits, y):
     return -logits.log_softmax(-1).gather(-1, y[..., None]).squeeze(-1)
 
 
-def ce_loss(logits, probs, y, t):
-    return cross_entropy(logits, y)
-
-
-def elr_loss(logits, probs, y, t, lam):
-    agreement = (probs * t).sum(-1)  # (B,)
+def elr_loss(logits, y, t, lam):
+    agreement = (clamped_probs(logits) * t).sum(-1)  # (B,)
     return cross_entropy(logits, y) + lam * torch.log(1 - agreement)
 
 
-def kl_loss(logits, probs, y, t, lam):
-    return cross_entropy(logits, y) - lam * (t * probs.log()).sum(-1)
+# %% [markdown]
+# ### Its rivals
+#
+# *Cross entropy* alone, as the paper runs it, and again with a tuned weight decay.
+#
+# *The KL pull*, the paper's own ablation, treats $t$ as a second, soft label and adds the cross entropy $-\lambda\sum_c t_c\log p_c$
+# towards it, a Kullback-Leibler divergence up to a constant. The paper argues that this is not enough: its
+# pull vanishes as soon as $p=t$, so when the network begins to drift towards a wrong label, the target drifts
+# along.
+#
+# *Generalised cross entropy*, GCE {cite}`zhang2018gce`, needs no memory at all: it replaces $-\log p_y$ by $(1-p_y^{\,q})/q$, which lies
+# between cross entropy ($q\to0$) and the mean absolute error ($q=1$) and gives less weight to labels
+# that the network finds implausible. It is one of the two strongest rivals in the paper's Table 1.
+
+
+# %%
+def ce_loss(logits, y, t):
+    return cross_entropy(logits, y)
+
+
+def kl_loss(logits, y, t, lam):
+    return cross_entropy(logits, y) - lam * (t * logits.log_softmax(-1)).sum(-1)
+
+
+def gce_loss(logits, y, t, q):
+    return (1 - torch.exp(-q * cross_entropy(logits, y))) / q
 
 
 # %% [markdown]
 # ### The training step
 #
-# The order is: forward, update the targets of this batch, loss with the *updated* targets, backward,
-# step. All methods below share this step and differ in the loss alone. (`mean` runs over the batch.
-# The `sum` has an effect only where several networks train side by side, which comes further down.)
+# Forward, update the targets of this batch, loss with the *updated* targets, backward,
+# step. All methods share this step and differ in the loss alone. (`mean` runs over the batch;
+# the `sum` matters only where several networks train side by side, further down.)
 
 
 # %%
 def training_step(net, optimizer, x, y, targets, rows, loss, beta):
-    """x: inputs of the batch; y: given labels (B,); targets: the whole table (n, C)."""
+    """x, y (B,): batch and given labels; targets (n, C): the whole table."""
     with train.autocast(x.device):
         logits = net(x)  # (B, C)
     logits = logits.float()
-    probs = clamped_probs(logits)
-    t = update_targets(targets, rows, probs, beta)
-    value = loss(logits, probs, y, t).mean(-1).sum()
+    t = update_targets(targets, rows, clamped_probs(logits), beta)
+    value = loss(logits, y, t).mean(-1).sum()
     optimizer.zero_grad()
     value.backward()
     optimizer.step()
@@ -296,27 +311,27 @@ def training_step(net, optimizer, x, y, targets, rows, loss, beta):
 #
 # $$\frac{\partial\mathcal L}{\partial z_c} = p_c - y_c + \lambda g_c,\qquad g_c=\frac{p_c}{1-\langle p,t\rangle}\sum_k (t_k-t_c)\,p_k .$$
 #
-# If $t$ peaks at the true class $c^*$, every term of the sum for $g_{c^*}$ is negative or zero, so the new term pushes this
-# logit **up**, whatever the given label says. And for the class of a wrong label $g$ is positive as long as the network
-# still leans to the truth: it pushes down what $p-y$ pushes up. That is the figure above.
+# If $t$ peaks at the true class $c^*$, every term of the sum for $g_{c^*}$ is negative or zero: the new term pushes this
+# logit **up**, whatever the given label says. For the class of a wrong label $g$ is positive as long as the network
+# still leans to the truth: it pushes down what $p-y$ pushes up.
 #
 # ## Sanity check
 #
-# Four facts that have to hold to rounding error, and that no gradient flows into the targets: the lemma against automatic differentiation; the KL term's gradient
-# $\lambda(p\sum_k t_k-t)$; the targets after $k$ visits with a constant output, $(1-\beta^k)p$; and the loss of an
-# undecided network with an undecided target, $\log C+\lambda\log(1-1/C)$.
+# Five facts that have to hold to rounding error: Lemma 2 against automatic differentiation; the KL term's gradient
+# $\lambda(p\sum_k t_k-t)$; the targets after $k$ visits with a constant output, $(1-\beta^k)p$, with no gradient into them; the loss of an
+# undecided network with an undecided target, $\log C+\lambda\log(1-1/C)$; and that GCE tends to cross entropy for small $q$.
 
 
-# %%
+# %% tags=["hide-input"]
 def gradient(loss, z, y, t):
     z = z.clone().requires_grad_()
-    loss(z, clamped_probs(z), y, t).sum().backward()
+    loss(z, y, t).sum().backward()
     return z.grad
 
 
-torch.manual_seed(0)
-z = torch.randn(6, 10, dtype=torch.float64)
-p, y, t = z.softmax(-1), torch.arange(6), 0.9 * torch.randn_like(z).softmax(-1)
+g = streams.torch(0, "sanity")
+z = torch.randn(6, 10, generator=g, dtype=torch.float64)
+p, y, t = z.softmax(-1), torch.arange(6), 0.9 * z.roll(1, 0).softmax(-1)
 agreement = (p * t).sum(-1, keepdim=True)
 lemma = p - F.one_hot(y, 10) + 3 * p / (1 - agreement) * (agreement - t)
 kl_formula = p - F.one_hot(y, 10) + 3 * (p * t.sum(-1, keepdim=True) - t)
@@ -332,250 +347,200 @@ assert not table.requires_grad, "a gradient flows into the targets"
 errors.append((table - (1 - 0.7**5) * p).abs().max())
 
 even = torch.full((1, 10), 0.1, dtype=torch.float64)
-value = elr_loss(even.log(), even, torch.tensor([0]), even, lam=3)
+value = elr_loss(even.log(), torch.tensor([0]), even, lam=3)
 errors.append((value - (np.log(10) + 3 * np.log(1 - 0.1))).abs().max())
-assert max(errors) < 1e-12, errors
-print("Lemma 2, KL gradient, warm-up of the targets, undecided loss: all four agree.")
+small_q = gce_loss(z, y, t, q=1e-7) - cross_entropy(z, y)
+assert max(errors) < 1e-12 and small_q.abs().max() < 1e-5, errors
+print("Lemma 2, KL gradient, warm-up, undecided loss, small q: all five agree.")
 
 # %% [markdown]
 # ## The experiment
 #
 # ### Data, noise, networks
 #
-# At the scale `small` each seed gets a piece of Fashion-MNIST {cite}`xiao2017fashion` of its own, disjoint from
-# those of the other seeds, cut into training, validation and test images, and averaged down to 14 x 14 pixels. Then 40 % of the training labels
-# are replaced by a *different* class, chosen at random, and so are the validation labels, because whoever has noisy
+# At the scale `small` each seed cuts training, validation and test images of its own out of Fashion-MNIST {cite}`xiao2017fashion`, averaged down to
+# 14 x 14 pixels. Then 40 % of the training labels
+# are drawn anew from all ten classes, the true one among them, as in the authors' code: 36 % of the labels end up wrong.
+# The validation labels get the same treatment, because whoever has noisy
 # labels has noisy validation labels too. Only the test labels are clean, and nothing is ever chosen on them.
-#
-# The authors' code follows another convention: it draws the new label from all ten classes, the true one among
-# them, so that its "40 %" changes 36 % of the labels. Ours changes exactly 40 %.
 
 
 # %%
-def generator(seed, stream):
-    """One random stream for each purpose, so that arms differ in nothing but their loss."""
-    return torch.Generator().manual_seed(10 * seed + stream)
-
-
 def one_seed(seed, rate):
     """Images, true labels and noisy labels of one seed."""
-    g = generator(seed, 0)
     if paper.scale == "full":
-        d = load("cifar10", scale="full")
-        tr, va = torch.randperm(len(d.y_train), generator=g).split(
-            [cfg.n_train, len(d.y_train) - cfg.n_train]
-        )
-        x, x_val, x_test = (
-            d.x_train[tr],
-            d.x_train[va[: cfg.n_val]],
-            d.x_test[: cfg.n_test],
-        )
-        y, y_val, y_test = (
-            d.y_train[tr],
-            d.y_train[va[: cfg.n_val]],
-            d.y_test[: cfg.n_test],
-        )
+        d = datasets.load("cifar10", scale="full")
+        g = streams.torch(seed, "split")
+        order = torch.randperm(len(d.y_train), generator=g)
+        tr, va = order[: cfg.n_train], order[cfg.n_train :][: cfg.n_val]
+        x, y = d.x_train[tr], d.y_train[tr]
+        x_val, y_val = d.x_train[va], d.y_train[va]
+        x_test, y_test = d.x_test[: cfg.n_test], d.y_test[: cfg.n_test]
     else:
         sizes = dict(train=cfg.n_train, val=cfg.n_val, test=cfg.n_test)
-        d = load("fashion_mnist", scale=paper.scale, seed=seed, **sizes)
-        x, x_val, x_test = (
-            F.avg_pool2d(a, 2).flatten(1) for a in (d.x_train, d.x_val, d.x_test)
-        )
-        mean, std = x.mean(), x.std()
-        x, x_val, x_test = ((a - mean) / std for a in (x, x_val, x_test))
+        d = datasets.images(paper.scale, seed, size=14, **sizes)
         y, y_val, y_test = d.y_train, d.y_val, d.y_test
+        mean, std = d.x_train.mean(), d.x_train.std()
+        parts = (d.x_train, d.x_val, d.x_test)
+        x, x_val, x_test = ((a.flatten(1) - mean) / std for a in parts)
     if rate == "human":  # at the scale `full` only
-        people = load("cifar10n", scale="full")
-        same = torch.equal(people.clean, d.y_train)
-        assert same, "CIFAR-10N is in another order than CIFAR-10: fetch both again"
-        y_noisy, y_val_noisy = people.worse[tr], people.worse[va[: cfg.n_val]]
+        people = datasets.load("cifar10n", scale="full")
+        assert torch.equal(people.clean[tr], y), "CIFAR-10N: fetch it again"
+        y_noisy, y_val_noisy = people.worse[tr], people.worse[va]
     else:
-        y_noisy, _ = symmetric(y, rate, 10, g)
-        y_val_noisy, _ = symmetric(y_val, rate, 10, g)
+        g = streams.torch(seed, "noise")
+        y_noisy, _ = symmetric(y, rate, 10, g, include_true=True)
+        y_val_noisy, _ = symmetric(y_val, rate, 10, g, include_true=True)
     return x, y, y_noisy, x_val, y_val_noisy, x_test, y_test
 
 
 def make_data(rate):
-    """The seeds' data side by side: every tensor gets a leading axis for the seed."""
+    """The seeds' data side by side: each tensor gets an axis for them."""
     columns = zip(*(one_seed(seed, rate) for seed in paper.seeds))
     names = ("x", "y", "y_noisy", "x_val", "y_val_noisy", "x_test", "y_test")
-    return SimpleNamespace(
-        **{
-            name: torch.stack(parts).to(paper.device)
-            for name, parts in zip(names, columns)
-        }
-    )
+    parts = (torch.stack(column).to(paper.device) for column in columns)
+    return SimpleNamespace(**dict(zip(names, parts)))
 
 
-paper.resampled(
-    "training, validation and test images", "label noise", "initialisation", "order"
-)
+paper.resampled("images", "label noise", "initialisation", "order")
 if paper.scale == "full":
     paper.shared_part("test images", "CIFAR-10 has one official test set")
 
 # %% [markdown]
-# **One network per seed, all at once.** A network this small keeps a processor waiting: most of the time goes into
-# calling operations, not into computing. So the networks of all `S` seeds train side by side, and each tensor
-# carries a leading axis of length `S`. They do not share a single number: network `s` sees the data of
-# seed `s`, has its own weights, its own order and its own row of targets, and since the losses are *added* over
-# networks each receives exactly the gradient that it would receive alone. The losses above work on the last axes and do not
-# notice. At the scale `full`, where the networks are ResNets, the same axis has length one.
+# **One network per seed, all at once.** A network this small keeps a processor waiting. So the networks of all `S` seeds train side by side, and each tensor
+# carries a leading axis of length `S`. They share nothing: network `s` has the data, weights, order and targets of
+# seed `s`, and since the losses are *added* over
+# networks each receives exactly the gradient that it would receive alone. At the scale `full`, where the networks are ResNets, the axis has length one.
 
 
-# %%
-class MLPs(nn.Module):
-    """S independent multi-layer perceptrons: (S, B, d) -> (S, B, 10)."""
-
-    def __init__(self, sizes, seeds):
-        super().__init__()
-        streams = [generator(seed, 1) for seed in seeds]
-
-        def uniform(rows, columns, bound):
-            draws = [torch.rand(rows, columns, generator=g) for g in streams]
-            return nn.Parameter((2 * torch.stack(draws) - 1) * bound)
-
-        pairs = list(zip(sizes[:-1], sizes[1:]))
-        self.weights = nn.ParameterList(uniform(i, o, i**-0.5) for i, o in pairs)
-        self.biases = nn.ParameterList(uniform(1, o, i**-0.5) for i, o in pairs)
-
-    def forward(self, x):
-        for i, (w, b) in enumerate(zip(self.weights, self.biases)):
-            x = torch.baddbmm(b, x.relu() if i else x, w)  # (S, B, out)
-        return x
-
-
-class ResNets(nn.Module):
-    """S independent ResNet-18 for 32 x 32 images: (S, B, 3, 32, 32) -> (S, B, 10)."""
-
-    def __init__(self, seeds):
-        super().__init__()
-        from torchvision.models import resnet18
-
-        self.nets = nn.ModuleList()
-        for seed in seeds:
-            torch.manual_seed(10 * seed + 1)
-            net = resnet18(num_classes=10)
-            # small images: no stride and no pooling at the entrance
-            net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-            net.maxpool = nn.Identity()
-            self.nets.append(net)
-
-    def forward(self, x):
-        images = (part.contiguous(memory_format=torch.channels_last) for part in x)
-        return torch.stack([net(part) for net, part in zip(self.nets, images)])
-
-
+# %% tags=["hide-input"]
 def make_network():
     if paper.scale == "full":
-        net = ResNets(paper.seeds)
-    else:
-        net = MLPs((196, 64, 64, 10), paper.seeds)
-    return train.place(net, paper.device)
+        make = partial(stack.resnet18, 10)
+        return stack.stacked(make, paper.seeds, loop=True).to(paper.device)
+    return stack.perceptrons((196, 64, 64, 10), paper.seeds).to(paper.device)
 
 
-def view(x, streams=None):
-    """Network input: raw pixels are standardised, in training (streams given) shifted and flipped."""
+def view(x, generators=None):
+    """Network input: raw pixels are standardised, in training also shifted."""
     if x.dtype != torch.uint8:
         return x
-    channel = torch.tensor(
-        [[0.491, 0.482, 0.447], [0.247, 0.243, 0.262]], device=x.device
-    )
-    mean, std = channel[:, None, None, :, None, None]
+    channel = [[0.491, 0.482, 0.447], [0.247, 0.243, 0.262]]
+    mean, std = torch.tensor(channel, device=x.device)[..., None, None]
     x = (x.float() / 255 - mean) / std
-    if streams:
-        x = torch.stack([train.flip_and_crop(part, g) for part, g in zip(x, streams)])
-    return x
+    return train.flip_and_crop(x, generators) if generators else x
+
+
+@torch.no_grad()
+def predict(net, x, chunk=1000):
+    """Predicted classes: (S, n, ...) -> (S, n)."""
+    parts = x.split(chunk, dim=1)
+    return torch.cat([stack.predict(net, view(p)).argmax(-1) for p in parts], 1)
 
 
 # %% [markdown]
 # ### The loop
 #
-# We follow, every few epochs: the accuracy on clean test images; among the *mislabelled* training
+# We follow the accuracy on clean test images; among the *mislabelled* training
 # examples, the shares answered with the given wrong label (**memorised**) and with the true class
-# (**recovered**); among the correctly labelled ones, the share answered correctly; and how often the targets peak at the true class.
+# (**recovered**); among the others, the share answered correctly; and how often the targets peak at the true class.
 # Results are those of the **last** epoch.
 
 
 # %%
-@torch.no_grad()
-def predict(net, x, chunk=1000):
-    """Predicted classes: (S, n, ...) -> (S, n)."""
-    net.eval()
-    with train.autocast(x.device):
-        return torch.cat(
-            [net(view(part)).argmax(-1) for part in x.split(chunk, dim=1)], dim=1
-        )
-
-
 def share(hits, among):
-    """Percentage of `among` that are `hits`, per seed: (S, n) and (S, n) bool -> (S,)."""
-    return (100.0 * (hits & among).sum(-1) / among.sum(-1).clamp(min=1)).cpu().numpy()
+    """Percentage of `among` that are `hits`, per seed: (S, n), (S, n) -> (S,).
+
+    NaN where there is nothing to be shared.
+    """
+    return (100.0 * (hits & among).sum(-1) / among.sum(-1)).cpu().numpy()
 
 
-def evaluate(net, data, targets):
-    predicted, best_guess = predict(net, data.x), targets.argmax(-1)
-    wrong, everything = data.y_noisy != data.y, data.y >= 0
-    return {
-        "test": share(predict(net, data.x_test) == data.y_test, data.y_test >= 0),
-        "val": share(
-            predict(net, data.x_val) == data.y_val_noisy, data.y_val_noisy >= 0
-        ),
-        "memorised": share(predicted == data.y_noisy, wrong),
-        "recovered": share(predicted == data.y, wrong),
-        "clean": share(predicted == data.y, ~wrong),
-        "target": share(best_guess == data.y, everything),
-        "target_wrong": share(best_guess == data.y, wrong),
+def evaluate(net, d, targets):
+    """One row of the log, and which test images are right (S, n_test)."""
+    guess, guess_val = predict(net, d.x), predict(net, d.x_val)
+    hits = predict(net, d.x_test) == d.y_test
+    wrong, every = d.y_noisy != d.y, d.y >= 0
+    row = {
+        "test": share(hits, d.y_test >= 0),
+        "val": share(guess_val == d.y_val_noisy, d.y_val_noisy >= 0),
+        "memorised": share(guess == d.y_noisy, wrong),
+        "recovered": share(guess == d.y, wrong),
+        "clean": share(guess == d.y, ~wrong),
+        "target": share(targets.argmax(-1) == d.y, every),
     }
+    return row, hits.cpu().numpy(), guess
 
 
 def train_arm(
-    data, loss, beta=BETA, weight_decay=cfg.weight_decay, every=cfg.evaluate_every
+    d, loss, beta=BETA, decay=cfg.weight_decay, every=None, pace=USUAL
 ):
-    """Train S networks; returns curves (S, k) at `epochs` (k,) and the final targets (S, n, C)."""
-    S, n = data.y.shape
+    """Train S networks: curves (S, k), `epochs` (k,), targets (S, n, C)."""
+    (lr, epochs, drops_after), (S, n) = pace, d.y.shape
     net = make_network()
+    fused = paper.device.type != "mps"
     optimizer = torch.optim.SGD(
-        net.parameters(),
-        cfg.lr,
-        cfg.momentum,
-        weight_decay=weight_decay,
-        fused=paper.device.type != "mps",
+        net.parameters(), lr, cfg.momentum, weight_decay=decay, fused=fused
     )
     targets = torch.zeros(S, n, 10, device=paper.device)
-    seed_axis = torch.arange(S, device=paper.device)[:, None]  # (S, 1)
-    streams = [generator(seed, 2) for seed in paper.seeds]
-    epochs, log = [], []
-    for epoch in range(1, cfg.epochs + 1):
-        drops = sum(epoch > after for after in cfg.lr_drops_after)
-        optimizer.param_groups[0]["lr"] = cfg.lr * cfg.lr_factor**drops
-        beta_now = beta(epoch) if callable(beta) else beta
+    place = torch.arange(S, device=paper.device)[:, None]
+    order = stack.streams(paper.seeds, "order")
+    shifts = stack.streams(paper.seeds, "shifts")
+    at, log = [], []
+    for epoch in range(1, epochs + 1):
+        drops = sum(epoch > after for after in drops_after)
+        optimizer.param_groups[0]["lr"] = lr * cfg.lr_factor**drops
         net.train()
-        orders = [train.batches(n, cfg.batch, g, paper.device) for g in streams]
-        for batch in zip(*orders):
-            rows = (seed_axis, torch.stack(batch))  # picks (S, B) examples
-            x, y = view(data.x[rows], streams), data.y_noisy[rows]
-            training_step(net, optimizer, x, y, targets, rows, loss, beta_now)
-        if epoch % every == 0 or epoch == cfg.epochs:
-            epochs.append(epoch)
-            log.append(evaluate(net, data, targets))
-    curves = {name: np.stack([entry[name] for entry in log], axis=1) for name in log[0]}
-    hits = (predict(net, data.x_test) == data.y_test).cpu().numpy()  # (S, n_test)
-    return SimpleNamespace(epochs=epochs, targets=targets, hits=hits, **curves)
+        for batch in stack.batches(n, cfg.batch, order, paper.device):
+            x, rows = view(stack.take(d.x, batch), shifts), (place, batch)
+            y = stack.take(d.y_noisy, batch)
+            training_step(net, optimizer, x, y, targets, rows, loss, beta)
+        if epoch == epochs or (every and epoch % every == 0):
+            row, hits, guess = evaluate(net, d, targets)
+            at.append(epoch)
+            log.append(row)
+    curves = {
+        key: np.stack([row[key] for row in log], axis=1) for key in log[0]
+    }
+    rest = dict(epochs=at, targets=targets, hits=hits, guess=guess)
+    return SimpleNamespace(**curves, **rest)
 
 
 # %% [markdown]
 # ### Runs at 40 % noise
 #
-# Every method gets one knob with four settings, and the setting with the highest accuracy on the **noisy validation** images
-# (last epoch, averaged over the seeds) is used: $\lambda$ for ELR, $\lambda$ for the KL pull and, so that plain cross entropy
-# gets the same chance, weight decay, its own means against memorising. Cross entropy appears twice below:
-# as "CE, same recipe" with exactly ELR's optimiser settings, which is how the paper compares, and as "CE, tuned decay".
+# Every method gets one knob with five settings, and the setting with the highest accuracy on the **noisy validation** images
+# (last epoch, averaged over the seeds) is used: $\lambda$ for ELR (the paper's own grid) and for the KL pull, $q$ for GCE and weight decay for cross entropy. The latter appears twice:
+# as "CE" with exactly ELR's optimiser settings, which is how the paper compares, and as "CE, tuned decay".
+# A last arm has all labels right and shows what there is to win.
 
 # %%
-data = make_data(RATE)
-ce = {wd: train_arm(data, ce_loss, weight_decay=wd) for wd in cfg.ce_decays}
-elr = {lam: train_arm(data, partial(elr_loss, lam=lam)) for lam in cfg.elr_lambdas}
-kl = {lam: train_arm(data, partial(kl_loss, lam=lam)) for lam in cfg.kl_lambdas}
+d40 = make_data(0.4)
+fit = partial(train_arm, d40, every=cfg.evaluate_every)
+ce = {decay: fit(ce_loss, decay=decay) for decay in cfg.ce_decays}
+elr = {lam: fit(partial(elr_loss, lam=lam)) for lam in cfg.elr_lambdas}
+kl = {lam: fit(partial(kl_loss, lam=lam)) for lam in cfg.kl_lambdas}
+gce = {q: fit(partial(gce_loss, q=q)) for q in cfg.gce_powers}
+
+METRICS = {
+    "test accuracy": "test",
+    "noisy validation accuracy": "val",
+    "memorised": "memorised",
+    "recovered": "recovered",
+    "targets at the true class": "target",
+}
+
+
+def record(arm, run, where=""):
+    """The run's last epoch; at `full` seeds share their test images."""
+    for metric, key in METRICS.items():
+        shared = metric == "test accuracy" and paper.scale == "full"
+        given = (
+            {"items": run.hits}
+            if shared
+            else {"given": getattr(run, key)[:, -1]}
+        )
+        paper.arm(arm, metric + where, **given)
 
 
 def best(runs):
@@ -583,494 +548,438 @@ def best(runs):
     return max(runs, key=lambda setting: runs[setting].val[:, -1].mean())
 
 
-wd_best, lam_best = best(ce), best(elr)
-betas = {
-    beta: train_arm(data, partial(elr_loss, lam=lam_best), beta=beta, every=cfg.epochs)
-    for beta in cfg.other_betas
-}
-betas[BETA] = elr[lam_best]
-
-arms = {"CE, same recipe": ce[cfg.weight_decay], "CE, tuned decay": ce[wd_best]}
-paper.choice(
-    "CE, tuned decay", {"weight_decay": cfg.ce_decays}, {"weight_decay": wd_best}
-)
-if kl:
-    arms["CE + KL pull"] = kl[best(kl)]
-    paper.choice("CE + KL pull", {"lambda": cfg.kl_lambdas}, {"lambda": best(kl)})
-    arms["ELR, beta 0"] = betas[0]
-arms["ELR"] = elr[lam_best]
-paper.choice("ELR", {"lambda": cfg.elr_lambdas}, {"lambda": lam_best})
-
-rows = []
-for method, runs in (
-    ("CE, decay", ce),
-    ("CE + KL pull, lambda", kl),
-    ("ELR, lambda", elr),
+arms = {"CE": ce[cfg.weight_decay]}
+knobs = {"CE": f"decay {cfg.weight_decay:g}"}
+for family, knob, runs in (
+    ("CE", "decay", ce),
+    ("KL pull", "lambda", kl),
+    ("GCE", "q", gce),
+    ("ELR", "lambda", elr),
 ):
     for setting, run in runs.items():
-        row = {"setting": f"{method} {setting:g}"}
-        for metric, name in (
-            ("noisy validation accuracy", "val"),
-            ("test accuracy", "test"),
-        ):
-            values = getattr(run, name)[:, -1]
-            paper.arm(row["setting"], metric, values)
-            row[f"{metric}, %"] = f"{values.mean():.1f}"
-        rows.append(row | {"chosen": "yes" if run is runs[best(runs)] else ""})
-paper.table(
-    rows, caption="The grids: means over seeds at the last epoch; validation decides"
-)
+        record(f"{family}, {knob} {setting:g}", run)
+    if runs:
+        arm = "CE, tuned decay" if family == "CE" else family
+        arms[arm], knobs[arm] = runs[best(runs)], f"{knob} {best(runs):g}"
+        paper.choice(arm, {knob: list(runs)}, {knob: best(runs)})
+for arm, run in arms.items():
+    record(arm, run)
+early = arms["CE"].epochs.index(cfg.early_epoch)
+for metric in ("recovered", "memorised"):
+    paper.arm("CE", f"{metric} early", getattr(arms["CE"], metric)[:, early])
+if paper.scale != "full":
+    clean = train_arm(make_data(0.0), ce_loss)
+    paper.arm("CE, all labels right", "test accuracy", clean.test[:, -1])
 
 # %% [markdown]
 # ### Two phases
 #
-# First the picture that gave the paper its title (its Figure 1), cross entropy above, ELR below. The right column is the one to
+# The picture that gave the paper its title (its Figure 1). The right column is the one to
 # watch.
 
-# %% mystnb={"figure": {"caption": "Training examples with correct labels (left) and wrong labels (right) over training, cross entropy with the same recipe above, ELR below; means over seeds. Under cross entropy the answers to mislabelled examples are first true and then turn into the given wrong labels.", "name": "fig-elr-memorisation"}, "image": {"alt": "Four panels of stacked areas over epochs. Upper right: with cross entropy the share of mislabelled examples that get their true class shrinks while the memorised share grows. Lower right: the same for ELR. Left: correctly labelled examples."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Answers to training examples with correct labels (left) and wrong labels (right) over training, cross entropy above, ELR below; means over seeds. Under cross entropy the answers to mislabelled examples are first true and then turn into the given wrong labels.", "name": "fig-elr-memorisation"}, "image": {"alt": "Four panels of stacked areas over epochs. Upper right: with cross entropy the share of mislabelled examples that get their true class shrinks while the memorised share grows. Lower right: the same for ELR. Left: correctly labelled examples."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(2, 2, figsize=(6.8, 4.6), sharex=True, sharey=True)
-for row, arm in zip(axes, ("CE, same recipe", "ELR")):
-    run = arms[arm]
-    other = 100 - run.recovered - run.memorised
-    stacks = (
-        [run.clean, np.zeros_like(other), 100 - run.clean],
-        [run.recovered, run.memorised, other],
-    )
-    for ax, parts in zip(row, stacks):
-        ax.stackplot(
-            run.epochs,
-            *(part.mean(0) for part in parts),
-            colors=[plots.COLORS[2], plots.COLORS[1], "#DDDDDD"],
-            labels=("true class", "given wrong label (memorised)", "another class"),
-        )
+colors = [plots.COLORS[2], plots.COLORS[1], "#DDDDDD"]
+labels = ("true class", "given wrong label (memorised)", "another class")
+for line, who in zip(axes, ("CE", "ELR")):
+    one = arms[who]
+    rest = 100 - one.recovered - one.memorised
+    left = [one.clean, 0 * rest, 100 - one.clean]
+    for ax, stacked in zip(line, (left, [one.recovered, one.memorised, rest])):
+        means = [part.mean(0) for part in stacked]
+        ax.stackplot(one.epochs, *means, colors=colors, labels=labels)
         ax.grid(visible=False)
-    row[0].set_ylabel(f"{arm}\nshare of answers, %")
+    line[0].set_ylabel(f"{who}\nshare of answers, %")
 axes[0, 0].set_title("training examples with correct labels")
 axes[0, 1].set_title("training examples with wrong labels")
-axes[0, 0].set(xlim=(run.epochs[0], run.epochs[-1]), ylim=(0, 100))
+axes[0, 0].set(xlim=(one.epochs[0], max(one.epochs[-1], 2)), ylim=(0, 100))
 for ax in axes[1]:
     ax.set_xlabel("epoch")
-fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+plots.legend_below(fig)
 plt.show()
 
-# %%
-run, ours = arms["CE, same recipe"], arms["ELR"]
+# %% tags=["hide-input", "show"]
+base, ours = arms["CE"], arms["ELR"]
+
+
+def last(one, key):
+    return getattr(one, key)[:, -1].mean()
+
+
 paper.say(
-    f"At the last epoch cross entropy with the same recipe repeats the wrong label of "
-    f"**{run.memorised[:, -1].mean():.0f} %** of the mislabelled examples and gives "
-    f"{run.recovered[:, -1].mean():.0f} % their true class; ELR repeats "
-    f"**{ours.memorised[:, -1].mean():.0f} %** and recovers {ours.recovered[:, -1].mean():.0f} %."
+    f"After {cfg.early_epoch} epochs cross entropy gives "
+    f"{base.recovered[:, early].mean():.0f} % of the mislabelled examples "
+    f"their true class, {base.memorised[:, early].mean():.0f} % their label; "
+    f"at the end {last(base, 'recovered'):.0f} and "
+    f"**{last(base, 'memorised'):.0f} %**. ELR ends at "
+    f"{last(ours, 'recovered'):.0f} and **{last(ours, 'memorised'):.0f} %**."
+    "\n\n**A trap.** The test accuracy of cross entropy at its *best* "
+    f"evaluated epoch is {base.test.max(1).mean():.1f} %, at its last "
+    f"{last(base, 'test'):.1f} %; of ELR {ours.test.max(1).mean():.1f} and "
+    f"{last(ours, 'test'):.1f} %. Best epochs, picked with clean test labels "
+    "that nobody has, hide much of the effect."
 )
+
+# %% [markdown]
+# What does that look like?
+
+# %% mystnb={"figure": {"caption": "Six mislabelled training images of the first seed, the first ones that cross entropy got wrong at the end: the given wrong label, the last answer of cross entropy and the class at which ELR's target peaks.", "name": "fig-elr-examples"}, "image": {"alt": "A row of six small grey pictures of clothes and shoes. Under each stand three words: the given label, the answer of cross entropy, and the class named by the target of ELR."}} tags=["hide-input", "show"]
+NAMES = "top trousers pullover dress coat sandal shirt sneaker bag boot"
+if paper.scale == "full":
+    NAMES = "plane car bird cat deer dog frog horse ship truck"
+given, answer = d40.y_noisy[0], arms["CE"].guess[0]
+peak = arms["ELR"].targets[0].argmax(-1)
+picked = (given != d40.y[0]) & (answer != d40.y[0])
+fig, axes = plt.subplots(1, 6, figsize=(6.8, 2.0))
+for ax, i in zip(axes, picked.nonzero().flatten()[:6].tolist()):
+    picture = d40.x[0, i].cpu()
+    flat = picture.dim() == 1
+    picture = picture.view(14, 14) if flat else picture.permute(1, 2, 0)
+    ax.imshow(picture, cmap="gray_r")
+    words = [NAMES.split()[int(who[i])] for who in (given, answer, peak)]
+    ax.set_xlabel("given: {}\nCE: {}\nELR: {}".format(*words), fontsize=8)
+plt.setp(axes, xticks=[], yticks=[])
+plt.show()
+
+# %% tags=["hide-input", "show"]
+lost = (d40.y_noisy != d40.y) & (base.guess != d40.y)
+kept = share(ours.targets.argmax(-1) == d40.y, lost).mean()
 paper.say(
-    f"**A trap.** The test accuracy of cross entropy at its *best* evaluated epoch is "
-    f"{run.test.max(1).mean():.1f} %, at its last {run.test[:, -1].mean():.1f} %. For ELR the two "
-    f"are {ours.test.max(1).mean():.1f} % and {ours.test[:, -1].mean():.1f} %. A table of best "
-    f"epochs, picked with clean test labels that nobody has, would hide much of the effect. "
-    f"All results here are those of the last epoch."
+    "Of the mislabelled examples that cross entropy gets wrong at the end, "
+    f"ELR's targets name the true class in {kept:.0f} %."
 )
 
 # %% [markdown]
 # ### Test accuracy
 #
-# The counterpart of the 40 % column of the paper's Table 1: mean and standard deviation over seeds, last epoch.
+# The counterpart of the 40 % column of the paper's Table 1, last epoch.
+
+# %% tags=["hide-input", "show"]
+
+lines = []
+for who, one in arms.items():
+    lines.append({"method": who, "setting": knobs[who]})
+    for title, key in METRICS.items():
+        ys = getattr(one, key)[:, -1]
+        if key != "val":
+            spread = ys.std(ddof=int(len(ys) > 1))
+            lines[-1][f"{title}, %"] = f"{ys.mean():.1f} ± {spread:.1f}"
+paper.table(lines, "40 % drawn anew, last epoch, mean ± standard deviation")
+
+# %% [markdown]
+# A method can memorise little and still not be good: a
+# network that answers at random memorises next to nothing. Whether ELR mends the recipe that it is added to (first and last row) is
+# the paper's question; whether something simpler does it as well (the rows between) is another.
+#
+# ### More noise, and a rival without a memory
+#
+# The paper's Table 1 goes on to 80 % noise, with one setting of ELR for all rates. So do we, with the settings that their authors publish: $\lambda=3$ and
+# $\beta=0.7$ for ELR, $q=0.7$ for GCE.
 
 # %%
-METRICS = {
-    "test accuracy": "test",
-    "noisy validation accuracy": "val",
-    "memorised": "memorised",
-    "recovered": "recovered",
-    "targets true on mislabelled": "target_wrong",
+noisier = {round(100 * rate): make_data(rate) for rate in cfg.other_rates}
+published = {
+    "CE": ce_loss,
+    f"ELR, lambda {LAMBDA}": partial(elr_loss, lam=LAMBDA),
+    f"GCE, q {POWER}": partial(gce_loss, q=POWER),
 }
-chosen = {
-    "CE, same recipe": f"decay {cfg.weight_decay:g}",
-    "CE, tuned decay": f"decay {wd_best:g}",
-}
-if kl:
-    chosen["CE + KL pull"] = f"lambda {best(kl)}"
-    chosen["ELR, beta 0"] = f"lambda {lam_best}"
-chosen["ELR"] = f"lambda {lam_best}, beta {BETA}"
+by_rate = {}
+if noisier:
+    at_40 = (ce[cfg.weight_decay], elr[LAMBDA], gce[POWER])
+    for (arm, loss), run in zip(published.items(), at_40):
+        runs = {40: run} | {r: train_arm(d, loss) for r, d in noisier.items()}
+        by_rate[arm] = runs
+        for rate, run in runs.items():
+            metric = f"test accuracy at {rate} % noise"
+            paper.arm(arm, metric, run.test[:, -1])
 
-
-def show_last_epoch(runs, noise, where=""):
-    """Table of the runs' last epoch; the values go into the record as well."""
-    rows = []
-    for arm, run in runs.items():
-        row = {"method": arm, "setting": chosen[arm]}
-        for metric, name in METRICS.items():
-            values = getattr(run, name)[:, -1]
-            paper.arm(arm, metric + where, values)
-            row[f"{metric}, %"] = (
-                f"{values.mean():.1f} ± {values.std(ddof=int(len(values) > 1)):.1f}"
-            )
-        rows.append(row)
-    caption = f"{noise}, last epoch, mean ± standard deviation over seeds"
-    paper.table(rows, caption=caption)
-
-
-show_last_epoch(arms, "40 % symmetric noise")
-
-# %% [markdown]
-# Read the table along its columns. Where the paper's comparison stands (first and last row) and how much of
-# the lead a tuned weight decay takes away (second row) are two different questions, and the claims below keep them
-# apart. Strong decay is a blunt tool: it stops the network from memorising by stopping it from fitting anything
-# complicated, right or wrong. It is not among the paper's comparisons, which keep one weight decay for all methods; on
-# images as simple as these it is a serious rival. Whether it would be one where a large network is needed, this
-# notebook cannot tell.
-#
-# Look at the memorised and recovered shares as well. A method can memorise little and still not be good: a
-# network that answers at random memorises next to nothing.
-#
-# ### Does the lead grow with the noise?
-
-# %% mystnb={"figure": {"caption": "Test accuracy at the last epoch against the noise rate. Settings are those chosen at 40 %. Bands: 95 % intervals over seeds.", "name": "fig-elr-rates"}, "image": {"alt": "Test accuracy falls with the noise rate for three methods: cross entropy with the same recipe, cross entropy with tuned decay, and ELR."}} tags=["hide-input"]
-rates = {rate: make_data(rate) for rate in cfg.other_rates}
-by_rate = {
-    "CE, same recipe": {
-        r: train_arm(d, ce_loss, every=cfg.epochs) for r, d in rates.items()
-    },
-    "CE, tuned decay": {
-        r: train_arm(d, ce_loss, weight_decay=wd_best, every=cfg.epochs)
-        for r, d in rates.items()
-    },
-    "ELR": {
-        r: train_arm(d, partial(elr_loss, lam=lam_best), every=cfg.epochs)
-        for r, d in rates.items()
-    },
-}
-all_rates = sorted([*cfg.other_rates, RATE])
-curves = {}
-for arm, runs in by_rate.items():
-    runs[RATE] = arms[arm]
-    curves[arm] = np.stack(
-        [runs[r].test[:, -1] for r in all_rates], axis=1
-    )  # (S, rates)
-    for r in cfg.other_rates:
-        paper.arm(arm, f"test accuracy at {100 * r:.0f} % noise", runs[r].test[:, -1])
-fig, ax = plt.subplots(figsize=(5.6, 3.3))
-for arm, color, marker in zip(curves, (1, 5, 0), "os^"):
-    x_axis = 100 * np.array(all_rates)
-    plots.band(
-        ax, x_axis, curves[arm], label=arm, color=plots.COLORS[color], marker=marker
-    )
-ax.set(xlabel="noise rate, %", ylabel="test accuracy, %")
-ax.legend()
+# %% mystnb={"figure": {"caption": "Test accuracy at the last epoch against the share of labels drawn anew, each method at its published setting. Bars: 95 % intervals over seeds.", "name": "fig-elr-rates"}, "image": {"alt": "Test accuracy at 40, 60 and 80 percent noise for cross entropy, ELR and generalised cross entropy, as marks with intervals; all fall, cross entropy most steeply."}} tags=["hide-input", "show"]
+fig, ax = plt.subplots(figsize=(5.8, 3.3))
+for k, (who, at_rates) in enumerate(by_rate.items()):
+    style = dict(color=plots.COLORS[(1, 0, 2)[k]], marker=plots.MARKERS[k])
+    ys = np.stack([one.test[:, -1] for one in at_rates.values()], axis=1)
+    x_at = np.array(list(at_rates)) + (k - 1) * 0.8
+    plots.points(ax, x_at, ys, label=who, linestyle="-", **style)
+ax.set(xlabel="labels drawn anew, %", ylabel="test accuracy, %")
+ax.set_xticks([40, 60, 80])
+if by_rate:
+    plots.legend_below(fig)
 plt.show()
 
+# %% tags=["hide-input", "show"]
+
+
+def difference(a, b):
+    """Mean difference of two (S,) with its 95 % interval, as text."""
+    mean, half = plots.interval(np.asarray(a)[:, None] - np.asarray(b)[:, None])
+    return f"{mean[0]:+.1f} [{mean[0] - half[0]:.1f}, {mean[0] + half[0]:.1f}]"
+
+
+for rival in (0, 2) if by_rate else ():
+    elr_at = list(by_rate.values())[1]
+    who, at_rates = list(by_rate.items())[rival]
+    leads = [
+        f"{r} %: {difference(elr_at[r].test[:, -1], one.test[:, -1])}"
+        for r, one in at_rates.items()
+    ]
+    paper.say(f"Lead of ELR over {who}, points, by noise: {', '.join(leads)}.")
+
 # %% [markdown]
-# ### Why the average? Why not more of it?
+# ### Why the average? How much of it?
 #
-# With $\beta=0$ the target is the current output itself. The term then rewards the network for agreeing with
-# what it says *now*, right or wrong, so whatever it happens to believe at the start is carved in stone. With $\beta$
+# With $\beta=0$ the target is the current output itself. Whatever the network happens to believe at the start is then carved in stone. With $\beta$
 # near one the average needs many visits before it has any weight: $1-\beta^k$ after $k$ visits, which for $\beta=0.99$ is
-# less than a tenth after ten. Whether that is too late depends on when memorisation sets in (see the first figure of the
-# experiment), hence on data, network and learning rate. The paper's appendix H varies both knobs; so do we.
-
-# %% mystnb={"figure": {"caption": "ELR's test accuracy at the last epoch, 40 % noise. Left: against beta, with the chosen lambda. Right: against lambda with beta 0.7, beside the KL pull towards the same kind of targets. Bars: 95 % intervals over seeds.", "name": "fig-elr-knobs"}, "image": {"alt": "Two panels of points with error bars. Left: test accuracy over five values of beta. Right: test accuracy over lambda for ELR and for the KL pull."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.0), sharey=True)
-
-
-def points(ax, runs, label, color, marker):
-    """Mean and interval of the last test accuracy for each setting, at evenly spaced places."""
-    mean, half = plots.interval(np.stack([runs[s].test[:, -1] for s in runs], axis=1))
-    style = dict(label=label, color=plots.COLORS[color], marker=marker, capsize=3)
-    ax.errorbar([str(s) for s in runs], mean, half, **style)
-
-
-points(axes[0], {b: betas[b] for b in sorted(betas)}, f"ELR, lambda {lam_best}", 0, "^")
-axes[0].set(xlabel="beta", ylabel="test accuracy, %")
-lambdas = sorted({*elr, *kl})
-axes[1].plot(
-    [str(lam) for lam in lambdas], [np.nan] * len(lambdas)
-)  # fixes the order of the axis
-points(axes[1], elr, "ELR", 0, "^")
-if kl:
-    points(axes[1], kl, "CE + KL pull", 3, "D")
-axes[1].set(xlabel="lambda")
-for ax in axes:
-    ax.legend(loc="lower right" if ax is axes[0] else "lower left")
-plt.show()
-
+# less than a tenth after ten. The paper reports that any $\beta$ of 0.5 or more does about equally well (its appendix H, at 60 % noise).
+#
+# Whether that can hold depends on when memorisation sets in, counted in visits. Here it sets in after some ten epochs (see the first figure of the experiment), in the paper's Figure 1
+# after some thirty. So the paper's claim is judged on a **slow** run: a quarter of the learning rate, kept for 80 of 120 epochs. On pilot seeds this put the best
+# epoch of cross entropy between 32 and 40, and it gives every target as many visits as the paper does.
 
 # %%
-def named_classes(run):
-    """How many of the ten classes at least one target in a hundred points to, mean over seeds."""
-    shares = F.one_hot(run.targets.argmax(-1), 10).float().mean(1)  # (S, 10)
-    return (shares >= 0.01).sum(-1).float().mean().item()
+if cfg.other_betas:
+    pull = partial(elr_loss, lam=LAMBDA)
+    fast = {b: train_arm(noisier[60], pull, b) for b in cfg.other_betas}
+    fast[BETA] = by_rate[f"ELR, lambda {LAMBDA}"][60]
+    slow = {
+        b: train_arm(noisier[60], pull, b, pace=cfg.slow) for b in fast if b > 0
+    }
+    for pace, by_beta in (("", fast), (", slow", slow)):
+        for b, run in by_beta.items():
+            metric = f"test accuracy at 60 % noise{pace}"
+            paper.arm(f"ELR, beta {b:g}", metric, run.test[:, -1])
+
+# %% mystnb={"figure": {"caption": "ELR's knobs, test accuracy at the last epoch. Left: beta at 60 % noise, lambda 3, at two learning rates; were the method insensitive to beta, the lines would be flat from 0.5 on. Right: lambda at 40 % noise, beta 0.7, beside the KL pull towards the same kind of targets. Bars: 95 % intervals over seeds.", "name": "fig-elr-knobs"}, "image": {"alt": "Two panels of points with error bars. Left: test accuracy over five values of beta for the usual and for the slow learning rate. Right: test accuracy over lambda for ELR and for the KL pull."}} tags=["hide-input", "show"]
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3), sharey=True)
 
 
-for beta in cfg.other_betas:
-    paper.arm(
-        f"ELR, beta {beta:g}, chosen lambda", "test accuracy", betas[beta].test[:, -1]
+def at_places(ax, by_knob, places, label, k, offset=0.0):
+    keys = sorted(by_knob)
+    ys = np.stack([by_knob[key].test[:, -1] for key in keys], axis=1)
+    x_at = [places.index(key) + offset for key in keys]
+    style = dict(color=plots.COLORS[k], marker=plots.MARKERS[k], linestyle="-")
+    plots.points(ax, x_at, ys, label=label, **style)
+    ax.set_xticks(range(len(places)), [f"{place:g}" for place in places])
+
+
+if cfg.other_betas:
+    at_places(axes[0], fast, sorted(fast), "ELR", 0)
+    at_places(axes[0], slow, sorted(fast), "ELR, slow", 4, 0.08)
+at_places(axes[1], elr, sorted({*elr, *kl}), "ELR", 0)
+if kl:
+    at_places(axes[1], kl, sorted({*elr, *kl}), "KL pull", 3, 0.08)
+axes[0].set(xlabel="beta", ylabel="test accuracy, %")
+axes[1].set(xlabel="lambda")
+plots.legend_below(fig)
+plt.show()
+
+
+# %% tags=["hide-input", "show"]
+def classes_named(one):
+    """Classes that at least 1 % of the targets point to, mean over seeds."""
+    shares = F.one_hot(one.targets.argmax(-1), 10).float().mean(1)  # (S, 10)
+    return f"{(shares >= 0.01).sum(-1).float().mean():.1f}"
+
+
+def listed(by_knob, show):
+    return ", ".join(f"{k:g}: {show(by_knob[k])}" for k in sorted(by_knob))
+
+
+def accuracy_of(one):
+    return f"{last(one, 'test'):.1f} %"
+
+
+if cfg.other_betas:
+    paper.say(
+        f"Test accuracy by beta: {listed(fast, accuracy_of)}; on the slow run "
+        f"{listed(slow, accuracy_of)}. Classes that at least 1 % of the "
+        f"targets point to, by lambda: {listed(elr, classes_named)}; by beta: "
+        f"{listed(fast, classes_named)}."
     )
-paper.say(
-    "Watch what the targets say. Number of classes that at least 1 % of all targets point to: "
-    + "; ".join(
-        [f"lambda {lam}: {named_classes(run):.1f}" for lam, run in elr.items()]
-        + [f"beta {b}: {named_classes(betas[b]):.1f}" for b in cfg.other_betas]
-    )
-    + ". Where the number is far below ten, classes have collapsed: the network has locked in its "
-    "early confusions and answers with a few classes only. Too large a lambda and too small a beta "
-    "fail in this way; too small a lambda and too large a beta fail the other way, by memorising."
-)
 
 # %% [markdown]
-# ### Averaging alone is not enough
+# Where fewer than ten classes are named, some have collapsed: the network has locked in its
+# early confusions. Too large a $\lambda$ and too small a $\beta$
+# fail in this way; too small a $\lambda$ and too large a $\beta$ fail the other way, by memorising. The best $\beta$ is a clock: it has to be long enough to outlast
+# the first confusions and short enough to be ready before memorisation begins, and slower learning moves it up.
 #
-# Perhaps the averaged targets are all one needs, without any new loss term? Every run above kept its targets, those of
-# cross entropy too, where nothing uses them. The figure, after the paper's Figure D.1, shows how often they peak at the true class.
+# ### The KL pull, and targets without a pull
+#
+# Two ablations of the paper. Left: does a KL pull only *delay* memorisation (its Figure C.1)? Right: are the averaged targets all one needs, without
+# any new term (its Figure D.1)? Every run above kept targets, those of cross entropy too, where nothing uses them.
 
-# %% mystnb={"figure": {"caption": "How often the averaged targets peak at the true class: all training examples (left) and mislabelled ones (right), with the regulariser (ELR) and without it (cross entropy, same recipe). Bands: 95 % intervals over seeds.", "name": "fig-elr-targets"}, "image": {"alt": "Two panels of target accuracy over epochs for ELR and for targets averaged under cross entropy, which rise together at first and then part."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.0), sharey=True)
-for ax, name, title in zip(
-    axes, ("target", "target_wrong"), ("all examples", "mislabelled examples")
-):
-    for arm, label, color in (
-        ("ELR", "with regulariser", 0),
-        ("CE, same recipe", "without", 1),
-    ):
-        run = arms[arm]
-        plots.band(
-            ax, run.epochs, getattr(run, name), label=label, color=plots.COLORS[color]
-        )
-    ax.set(title=title, xlabel="epoch", ylim=(0, 100))
-axes[0].set_ylabel("targets that peak at the truth, %")
-axes[0].legend(loc="lower left")
+# %% mystnb={"figure": {"caption": "40 % noise, over training. Left: memorised share of the mislabelled examples for the three KL pulls of the paper, cross entropy and ELR. Right: how often the averaged targets peak at the true class, with the regulariser (ELR) and without it (CE). Bands: 95 % intervals over seeds.", "name": "fig-elr-kl"}, "image": {"alt": "Two panels over epochs. Left: memorised share for cross entropy, ELR and KL pulls with lambda 1, 5 and 10. Right: share of targets at the true class for ELR and for cross entropy, which rise together at first and then part."}} tags=["hide-input", "show"]
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4))
+for who, k in (("CE", 1), ("ELR", 0)):
+    style = dict(color=plots.COLORS[k], marker=plots.MARKERS[k], markersize=4)
+    one = arms[who]
+    plots.band(axes[0], one.epochs, one.memorised, label=who, **style)
+    plots.band(axes[1], one.epochs, one.target, **style)
+for weight, shade in zip([k for k in kl if k <= 10], (0.45, 0.65, 0.9)):
+    style = dict(color=plt.cm.Purples(shade), linestyle="--")
+    one, label = kl[weight], f"KL {weight}"
+    plots.band(axes[0], one.epochs, one.memorised, label=label, **style)
+axes[0].set(xlabel="epoch", ylabel="memorised, %")
+axes[1].set(xlabel="epoch", ylabel="targets at the true class, %")
+plots.legend_below(fig, ncols=5)
 plt.show()
+
+# %% tags=["hide-input", "show"]
+if kl:
+    paper.say(
+        "Memorised at the last epoch, KL pull by lambda: "
+        + listed(kl, lambda one: f"{last(one, 'memorised'):.0f} %")
+        + f"; ELR: {last(ours, 'memorised'):.0f} %. Test accuracy of the KL "
+        f"pull: {listed(kl, accuracy_of)}; ELR: {accuracy_of(ours)}. Targets "
+        f"at the true class: {last(ours, 'target'):.0f} % with ELR, "
+        f"{last(base, 'target'):.0f} % without."
+    )
 
 # %% [markdown]
 # ### Labels that people got wrong
 #
-# A coin that flips labels knows nothing of the images; people do. CIFAR-10N {cite}`wei2022cifar10n` holds three paid people's answers for each
-# training image of CIFAR-10, and its hardest set of labels, `worse`, takes a wrong answer wherever one of the three gave one. Such errors are **systematic**: a cat that
-# looks like a dog is called a dog by people, and by a young network as well, whose early answers are then no better than the given label.
-# The comparison of the main experiment is repeated on these labels, with the same settings. It needs the images of CIFAR-10, hence the scale `full`.
+# A coin knows nothing of the images; people do. CIFAR-10N {cite}`wei2022cifar10n` holds three people's answers for each
+# training image of CIFAR-10; its hardest labels, `worse`, take a wrong answer wherever one of the three gave one. Such errors are **systematic**: a cat that
+# looks like a dog is called a dog by people, and by a young network as well.
+# It needs the images of CIFAR-10, hence the scale `full`.
 
 # %%
 if paper.scale == "full":
     human = make_data("human")
-    by_people = {
-        "CE, same recipe": train_arm(human, ce_loss),
-        "ELR": train_arm(human, partial(elr_loss, lam=lam_best)),
-    }
-    rate = 100 * (human.y_noisy != human.y).float().mean().item()
-    noise = f"CIFAR-10N, worse labels, {rate:.1f} % of them wrong"
-    show_last_epoch(by_people, noise, ", human labels")
-    paper.claim(
-        "elr_beats_ce_human",
-        ours_items=100.0 * by_people["ELR"].hits,
-        baseline_items=100.0 * by_people["CE, same recipe"].hits,
-    )
-
-# %% [markdown]
-# ### And the KL pull?
-
-# %% mystnb={"figure": {"caption": "Pulling towards the same kind of targets by a KL term: memorised share (left) and test accuracy (right) over training, beside cross entropy and ELR; means over seeds, 40 % noise.", "name": "fig-elr-kl"}, "image": {"alt": "Two panels over epochs with one line for cross entropy, one for ELR and one per lambda of the KL pull, for the memorised share and for test accuracy."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4))
-lines = {
-    "CE": (arms["CE, same recipe"], plots.COLORS[1], "-"),
-    "ELR": (arms["ELR"], plots.COLORS[0], "-"),
-}
-shades = plt.cm.Purples(np.linspace(0.4, 0.95, max(len(kl), 1)))
-lines |= {
-    f"KL, lambda {lam}": (run, shade, "--")
-    for (lam, run), shade in zip(kl.items(), shades)
-}
-for ax, name, label in zip(
-    axes, ("memorised", "test"), ("memorised, %", "test accuracy, %")
-):
-    for arm, (run, color, dashes) in lines.items():
-        ax.plot(run.epochs, getattr(run, name).mean(0), dashes, color=color, label=arm)
-    ax.set(xlabel="epoch", ylabel=label)
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-plt.show()
-
-# %%
-for lam, run in kl.items():
-    paper.arm(f"CE + KL pull, lambda {lam}", "memorised", run.memorised[:, -1])
-if kl:
-    paper.say(
-        "Memorised at the last epoch: "
-        + ", ".join(
-            f"lambda {k}: {run.memorised[:, -1].mean():.0f} %" for k, run in kl.items()
-        )
-        + f"; ELR: {arms['ELR'].memorised[:, -1].mean():.0f} %. Larger values of lambda slow the "
-        "drift further, since they outweigh the given label by more; a target that follows the "
-        "network can slow it, but not anchor it. Whether slow is slow enough is a matter of how long "
-        "one trains."
-    )
-
-# %% [markdown]
-# ### The smallest model that shows it
-#
-# Early learning needs no deep network. Theorem 1 of the paper proves it for logistic regression: two classes,
-# $x\sim\mathcal N(\pm v,\sigma^2 I)$ in $\mathbb R^{100}$ with $\|v\|=1$, 40 % of the labels drawn anew
-# (so about 20 % wrong), barely more points than dimensions, full-batch gradient descent from a random start
-# of norm 2. At first the gradient of nearly all points leads along $v$, the one direction that they share, and the
-# classifier gets the mislabelled points right as well. Later the points that are fitted fall silent, the mislabelled ones go on pulling,
-# and since there are almost as many dimensions as points there is room to obey each of them.
-
-# %%
-EARLY = 30  # the step that counts as early, and the last one as late
-
-
-def two_gaussians(steps, n=110, dim=100, sigma=0.1, redrawn=0.4, lr=1.0):
-    """Accuracy against the true labels on clean and on mislabelled points: (S, k) each."""
-    clean, wrong = [], []
-    marks = sorted({*np.unique(np.geomspace(1, steps, 40).astype(int)), EARLY})
-    for seed in paper.seeds:
-        g = generator(seed, 3)
-        v, theta = torch.randn(2, dim, generator=g, dtype=torch.float64)
-        v, theta = v / v.norm(), 2 * theta / theta.norm()
-        y, y_new = (
-            2.0 * torch.randint(2, (2, n), generator=g) - 1
-        )  # labels are -1 and 1
-        x = y[:, None] * v + sigma * torch.randn(
-            n, dim, generator=g, dtype=torch.float64
-        )
-        y_noisy = torch.where(torch.rand(n, generator=g) < redrawn, y_new, y)
-        right, flipped = [], y_noisy != y
-        for step in range(1, steps + 1):
-            pull = y_noisy * torch.sigmoid(
-                -y_noisy * (x @ theta)
-            )  # (n,), small for fitted points
-            theta = theta + lr / n * (pull @ x)
-            if step in marks:
-                right.append(x @ theta * y > 0)  # (n,)
-        right = 100.0 * torch.stack(right)  # (k, n)
-        clean.append(right[:, ~flipped].mean(1).numpy())
-        wrong.append(right[:, flipped].mean(1).numpy())
-    return marks, np.stack(clean), np.stack(wrong)
-
-
-steps, clean, wrong = two_gaussians(cfg.linear_steps)
-
-# %% mystnb={"figure": {"caption": "Logistic regression on two Gaussians in 100 dimensions: training points with correct and with wrong labels that lie on their true side, over the steps of gradient descent. Bands: 95 % intervals over seeds.", "name": "fig-elr-linear"}, "image": {"alt": "Accuracy against the true labels over steps on a logarithmic axis. Both curves rise first; the curve of mislabelled points then falls while the curve of correctly labelled points stays high."}} tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(5.6, 3.0))
-plots.band(ax, steps, clean, label="correct labels", color=plots.COLORS[2])
-plots.band(ax, steps, wrong, label="wrong labels", color=plots.COLORS[1])
-ax.axvline(EARLY, linestyle=":", color="black", linewidth=1)
-ax.text(EARLY * 1.1, 3, "early", fontsize=9)
-ax.set(
-    xscale="log",
-    xlabel="step of gradient descent",
-    ylabel="on their true side, %",
-    ylim=(-2, 103),
-)
-ax.legend(loc="center left")
-plt.show()
+    record("CE", train_arm(human, ce_loss), ", human labels")
+    elr_human = train_arm(human, partial(elr_loss, lam=LAMBDA))
+    record("ELR", elr_human, ", human labels")
 
 # %% [markdown]
 # ## Paper against measured
 #
-# Effects are paired over the seeds; intervals are t intervals. Where a claim says "for every", the worst arm decides. Three
-# things to keep in mind with the verdicts:
-#
-# - Cross entropy enters twice. "With the same optimiser settings" is the paper's own comparison: nothing differs but
-#   the loss. "With tuned weight decay" is a harder question that the paper does not ask.
-# - The paper shows the KL pull for three values of $\lambda$. The largest one here goes beyond them, and "for every
-#   $\lambda$" covers it too.
-# - The claim on $\beta$ depends on how many visits an example gets before memorisation begins. Here it begins early,
-#   as the figures over epochs show.
+# Effects are paired over the seeds. Where a claim says "for every", all arms must agree. Only settings, noise rates and values of $\lambda$, $\beta$ and $q$
+# that their authors used decide a claim of the paper; the comparison with a tuned weight decay is a question of ours.
 
 # %%
-final = {
-    name: {arm: getattr(run, name)[:, -1] for arm, run in arms.items()}
-    for name in METRICS.values()
-}
-half = [50.0] * len(paper.seeds)
-same, tuned, ours = "CE, same recipe", "CE, tuned decay", "ELR"
-
-shared_items = {}  # CIFAR-10 has one test set for all seeds, which widens the interval
-if paper.scale == "full":
-    shared_items["ours_items"] = 100.0 * arms[ours].hits
-    shared_items["baseline_items"] = 100.0 * arms[same].hits
-paper.claim(
-    "elr_beats_ce_same_recipe",
-    ours=final["test"][ours],
-    baseline=final["test"][same],
-    **shared_items,
-)
-paper.claim("ce_memorises", ours=final["memorised"][same], baseline=half)
-paper.claim(
-    "elr_memorises_less",
-    ours=final["memorised"][ours],
-    baseline=final["memorised"][same],
-)
-paper.claim("elr_recovers_true", ours=final["recovered"][ours], baseline=half)
-paper.claim(
-    "targets_need_regulariser",
-    ours=final["target_wrong"][ours],
-    baseline=final["target_wrong"][same],
-)
-if paper.scale != "full":
-    paper.claim(
-        "elr_beats_ce_40", ours=final["test"][ours], baseline=final["test"][tuned]
-    )
-    tens = [10 * rate for rate in all_rates]
-    paper.claim(
-        "gap_grows_with_noise", x=tens, ours=curves[ours], baseline=curves[tuned]
-    )
-    paper.claim(
-        "gap_grows_same_recipe", x=tens, ours=curves[ours], baseline=curves[same]
-    )
-    paper.claim(
-        "beta0_destroys",
-        ours=final["test"][ours],
-        baseline=final["test"]["ELR, beta 0"],
-    )
-    paper.claim(
-        "beta_insensitive",
-        ours={f"beta {b}": betas[b].test[:, -1] for b in cfg.other_betas if b > 0},
-        baseline=final["test"][ours],
-    )
-    middle = arms[same].epochs.index(
-        min(arms[same].epochs, key=lambda e: abs(e - cfg.epochs / 2))
-    )
-    paper.claim(
-        "kl_below_elr_every_lambda",
-        ours={f"lambda {lam}": final["test"][ours] for lam in kl},
-        baseline={f"lambda {lam}": run.test[:, -1] for lam, run in kl.items()},
-    )
-    paper.claim(
-        "kl_slows_memorisation",
-        ours={f"lambda {lam}": run.memorised[:, middle] for lam, run in kl.items()},
-        baseline=arms[same].memorised[:, middle],
-    )
-    paper.claim(
-        "kl_memorises_more",
-        ours={f"lambda {lam}": run.memorised[:, -1] for lam, run in kl.items()},
-        baseline=final["memorised"][ours],
-    )
-paper.claim("linear_learns_first", ours=wrong[:, steps.index(EARLY)], baseline=half)
-paper.claim("linear_memorises_later", ours=100 - wrong[:, -1], baseline=half)
 paper.report()
 
 # %% [markdown]
+# ## What to take away
+
+# %% tags=["hide-input", "show"]
+if kl:
+    decayed, own = arms["CE, tuned decay"], ours.test[:, -1]
+    rivals = {
+        "cross entropy with tuned decay": decayed,
+        "GCE at its published q, not tuned at all": gce[POWER],
+        f"the KL pull with tuned lambda ({best(kl):g})": arms["KL pull"],
+    }
+    leads = [
+        f"{difference(own, one.test[:, -1])} over {who}"
+        for who, one in rivals.items()
+    ]
+    paper.say(
+        "On small grey images of clothes with 40 % of the labels drawn anew, "
+        "ELR does what it promises to the recipe that it is added to: "
+        f"{accuracy_of(ours)} test accuracy instead of {accuracy_of(base)} "
+        f"(all labels right: {accuracy_of(clean)}), "
+        f"{last(ours, 'memorised'):.0f} % of the wrong labels memorised "
+        f"instead of {last(base, 'memorised'):.0f} %."
+    )
+    paper.say(
+        "**Is it the only cure, or the best?** Cross entropy "
+        f"with tuned decay memorises {last(decayed, 'memorised'):.0f} % and "
+        f"recovers the true class of {last(decayed, 'recovered'):.0f} %; ELR "
+        f"memorises {last(ours, 'memorised'):.0f} % and recovers "
+        f"{last(ours, 'recovered'):.0f} %. ELR's lead in points of test "
+        f"accuracy (95 % interval): {'; '.join(leads)}."
+    )
+
+# %% [markdown]
+# So the paper's own comparison holds, with room to spare, and its neighbours in the same table do not: here a loss without any memory, at the setting that its authors
+# publish, is ahead of ELR, most of all at 80 % noise, where the paper has its widest lead over it; cross entropy that has merely more weight decay is about as accurate, memorises less and recovers more; and a KL pull
+# that is stronger than those in the paper is ahead as well. None of this speaks of a ResNet on CIFAR-10. A small perceptron gives classes up under ELR where $\lambda$ is a little too large or $\beta$ too short, and on images as
+# simple as these a network that cannot fit anything complicated loses little.
+#
+# Take ELR where a large network clearly goes through the two phases, where the errors are no function of the image, and where both knobs
+# can be tuned (the best $\beta$ moves with the learning rate). Try the simple things first: a robust loss and a stronger
+# weight decay cost one line each. And do not expect it to help where the early answers are no better than the labels.
+#
 # ## What differs from the paper
 #
-# - **Data and network.** Pieces of Fashion-MNIST at 14 x 14 pixels, 800 training images per seed, and a small
-#   multi-layer perceptron, instead of CIFAR-10 with 50,000 images and a ResNet-34. The scale `full` uses CIFAR-10
-#   with a ResNet-18; it has never been run on the real data. Its labels by people, CIFAR-10N, are younger than the paper.
-# - **Training.** 60 epochs of 8 steps instead of 120 epochs of some 350; learning rate 0.05, divided by 10 once after two thirds, instead of 0.02
-#   divided by 100 twice; no augmentation at the small scale. Momentum, weight decay, batch size (nearly), the clamp,
-#   $\beta=0.7$ and the order within a step are the paper's.
-# - **Noise.** Exactly 40 % of the labels are changed, to a different class; the authors' code draws from all classes.
-#   Only symmetric noise; the asymmetric noise, CIFAR-100, Clothing1M and WebVision of the paper are not touched.
-# - **Tuning.** The paper tunes $\beta$ and $\lambda$ of its method. Here each method has one knob with four
-#   settings and is tuned on noisy validation labels, once for all seeds together. The baseline with tuned weight decay is ours.
-#   The paper's grid of $\lambda$ contains 10 too, and the KL pull at $\lambda=20$ is ours.
-# - **Claims.** The paper shows memorisation, the targets and the KL pull as curves without numbers, so thresholds such as "more than half"
-#   are our reading. It tests $\beta=0$ at 60 % noise, this notebook at 40 %.
-# - **ELR+**, the paper's stronger version with two networks, weight averaging and mixup, is not implemented.
-# - **Linear model.** The theorem's share of re-drawn labels is set to 40 %, so about 20 % are wrong; $\sigma$, the number
-#   of points and the step size are ours.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** Full 28 x 28 pixels, 2,000 training images (slower, same picture); 20 to 40 epochs (cross entropy
-#   did not memorise fully); 120 epochs in batches of 200 (twice the time, same order of the methods, also for $\beta$);
-#   learning rates 0.02, 0.1 and constant; 600 training images; 96 units in
-#   the hidden layers, with a noise rate of 20 % as well (the same picture for half as much time again); 10 x 10 pixels (cross entropy memorised a third only). In the linear model: $\sigma$ of 0.2 and 0.3 and labels
-#   flipped instead of drawn anew, where the early phase is weaker.
+# - **Data and network.** Fashion-MNIST at 14 x 14 pixels, 800 training images per seed and a small
+#   perceptron, instead of CIFAR-10 and a ResNet-34. Test images of different seeds overlap in part, since the pool has 14,000. The scale `full` (CIFAR-10,
+#   ResNet-18) has never been run on the real data; its labels by people are younger than the paper.
+# - **Training.** 60 epochs of 16 steps instead of 120 of some 350, batches of 50 instead of 128, no augmentation. The learning rate and its drop by 100 after 40 epochs are the paper's; the rest of its schedule
+#   was left out: on pilot seeds 20 more epochs at the dropped rate made cross entropy memorise two or three points more and changed no order of the methods, the last 40, at a hundredth of that, moved nothing.
+#   Momentum, weight decay, clamp and order within a step are the authors'.
+# - **Noise.** As in the authors' code. Asymmetric noise, CIFAR-100, Clothing1M and WebVision are not touched.
+# - **Rivals.** Of the losses in Table 1 only GCE is run, without its truncated variant. The tuned weight decay is ours, and so are
+#   the KL pull's $\lambda$ of 30 and 100.
+# - **Tuning.** The paper tunes $\beta$ and $\lambda$ together; here each method has one knob with five
+#   settings, tuned once for all seeds together.
+# - **Claims.** Memorisation, targets and KL pull are curves in the paper, so the smallest effects that count there are ours. Figure D.1 judges targets on validation images, we on training images.
+#   The slow run for $\beta$ is ours. The paper's numbers were read in a public translation of its full text, its loss in the authors' repository.
+# - **ELR+**, with two networks, weight averaging and mixup, is not implemented.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 80 epochs of the same recipe with 10 seeds (too few seeds, more time); 400 test images, learning rate 0.05 and 60 epochs (an earlier version of this page: too few
+#   test images to tell ELR from GCE); 120 epochs at 0.05 with a late drop (ELR memorised nearly half); 1,000 images and 128 hidden units (same picture, more time); 2,000 images
+#   (cross entropy memorised a quarter only); batches of 100 with one drop after 80 epochs (twice the scatter between seeds); 28 x 28 pixels (slower, same picture); 10 x 10 pixels (cross entropy memorised a third only).
 #
+# ## On your own data
+#
+# Numbers and given labels in; suspicious labels, and the class that the network's memory names instead, out.
+
+
+# %% tags=["own-data"]
+def find_wrong_labels(x, y, lam=3, beta=0.7, epochs=60, lr=0.02, seed=0):
+    """x: (n, ...) numbers; y: (n,) given labels 0, 1, ...
+
+    Returns flagged (n,) bool, the class that the targets name (n,) and how
+    sure they are (n,), 0 to 1. `seed` draws start and order.
+    """
+    x = torch.as_tensor(np.asarray(x, dtype=np.float32)).flatten(1)
+    y = torch.as_tensor(np.asarray(y))
+    if len(x) != len(y) or y.dim() != 1 or not len(y):
+        raise ValueError(f"One label a row: {len(x)} rows, {len(y)} labels.")
+    if y.is_floating_point() or y.min() < 0 or len(y.unique()) < 2:
+        raise ValueError(
+            "Labels are whole numbers from 0, two classes or more."
+        )
+    if not x.isfinite().all():
+        raise ValueError("x has missing or infinite values: fill them in.")
+    x = (x - x.mean(0)) / x.std(0, correction=0).clamp(min=1e-6)
+    classes = int(y.max()) + 1
+    net = stack.perceptrons((x.shape[1], 64, 64, classes), [seed]).alone(0)
+    optimizer = train.sgd(net.parameters(), lr, 0.9, 1e-3)
+    targets, order = torch.zeros(len(x), classes), streams.torch(seed, "order")
+    loss = partial(elr_loss, lam=lam)
+    for _ in range(epochs):
+        for rows in train.batches(len(x), 50, order):
+            batch = x[rows], y[rows], targets, rows
+            training_step(net, optimizer, *batch, loss, beta)
+    sure, named = (targets / targets.sum(1, keepdim=True)).max(1)
+    return (named != y).numpy(), named.numpy(), sure.numpy()
+
+
+# Three clouds of points; every seventh label is wrong.
+g_own = np.random.default_rng(0)
+y_own = np.arange(300) % 3
+x_own = 2 * np.eye(3)[y_own] + g_own.normal(scale=0.6, size=(300, 3))
+y_given = np.where(np.arange(300) % 7 == 0, (y_own + 1) % 3, y_own)
+flagged_own, named_own, _ = find_wrong_labels(x_own, y_given)
+wrong_own = y_given != y_own
+print(
+    f"{(flagged_own & wrong_own).sum()} of {wrong_own.sum()} wrong labels "
+    f"found, {(flagged_own & ~wrong_own).sum()} false alarms; labels right "
+    f"before {(y_given == y_own).mean():.0%}, "
+    f"after {(named_own == y_own).mean():.0%}."
+)
+
+# %% [markdown]
+# **What to tune first:** $\lambda$, on validation labels as noisy as the rest, then $\beta$ together with the learning rate; watch that the targets name all classes. **What it costs:** one number per example and class in memory, and the training
+# itself, since the network is trained once as usual. **When it fails:** where no early learning happens (a few hundred checked labels tell); where the network memorises within a few epochs, before the targets have
+# any weight; where errors follow the image, as those of people do; where most errors fall on one class or a class has a handful of examples: the term may give that class up (move all wrong labels
+# of the example above into one of its three clouds and see).
+#
+# No well-kept library that we know holds ELR; the authors' repository has the loss. To *find* wrong labels after ordinary training, `cleanlab` takes the out-of-fold probabilities
+# of any classifier; the page on confident learning shows how.
+
+# %% [markdown]
 # ## Exercises
 #
 # ### Exercise 1
@@ -1080,69 +989,58 @@ paper.report()
 # cross entropy.
 
 # %% tags=["solution", "hide-cell"]
-wrong_label = data.y_noisy != data.y  # (S, n)
-for arm in ("ELR", "CE, same recipe"):
-    flagged = arms[arm].targets.argmax(-1) != data.y_noisy
+wrong_label = d40.y_noisy != d40.y  # (S, n)
+for who in ("ELR", "CE"):
+    flagged = arms[who].targets.argmax(-1) != d40.y_noisy
     precision, recall = share(wrong_label, flagged), share(flagged, wrong_label)
     paper.say(
-        f"{arm}: {100 * flagged.float().mean().item():.0f} % of the examples are flagged, precision "
-        f"{precision.mean():.0f} %, recall {recall.mean():.0f} %."
+        f"{who}: {100 * flagged.float().mean().item():.0f} % are flagged, "
+        f"precision {precision.mean():.0f} %, recall {recall.mean():.0f} %."
     )
 paper.say(
-    "Compare the recalls rather than the precisions: a target that has memorised a wrong label peaks "
-    "at that label and can no longer flag it, but the few that it still flags may well be right."
+    "Compare the recalls rather than the precisions: a target that has "
+    "memorised a wrong label can no longer flag it, but the few labels that it "
+    "still flags may well be wrong."
 )
 
 # %% [markdown]
 # ### Exercise 2
 #
-# Look at $\beta=0.99$ in the figure above. Does long averaging itself do harm, or only the slow start, by which the term has hardly
-# any weight when memorisation begins? Separate the two: let the targets be a proper average from the first
-# visit on, $t/(1-\beta^k)$ after $k$ visits. (Hint: the same average results from a $\beta$ that changes with the epoch,
-# $\beta_k=\beta(1-\beta^{k-1})/(1-\beta^k)$, and `train_arm` takes a function of the epoch for `beta`.)
+# Early learning needs no deep network. Theorem 1 of the paper proves it for logistic regression: two classes,
+# $x\sim\mathcal N(\pm v,\sigma^2 I)$ in $\mathbb R^{100}$ with $\|v\|=1$, 40 % of the labels drawn anew
+# (so about 20 % wrong), barely more points than dimensions, full-batch gradient descent from a random start
+# of norm 2. Show both phases for 110 points and $\sigma=0.1$: how many of the mislabelled points lie on their true side at the start, after 30 steps of
+# size 1, and after 3,000?
 
 
 # %% tags=["solution", "hide-cell"]
-def corrected(k, beta=0.99):
-    return beta * (1 - beta ** (k - 1)) / (1 - beta**k)
+def two_gaussians(seed, marks, n=110, dim=100, sigma=0.1, redrawn=0.4):
+    """Mislabelled points on their true side after `marks` steps, in %."""
+    draw = streams.torch(seed, "gaussians")
+    noise = torch.randn(n + 2, dim, generator=draw, dtype=torch.float64)
+    v, theta = (2**k * noise[k - 2] / noise[k - 2].norm() for k in (0, 1))
+    y, other = 2.0 * torch.randint(2, (2, n), generator=draw) - 1  # -1 and 1
+    x = y[:, None] * v + sigma * noise[:n]
+    new = torch.rand(n, generator=draw) < redrawn
+    labels, shares = torch.where(new, other, y).double(), []
+    for step in range(max(marks) + 1):
+        if step in marks:
+            right = (x @ theta * y > 0)[labels != y]
+            shares.append(100 * right.double().mean().item())
+        weight = torch.sigmoid(-labels * (x @ theta))  # small where fitted
+        theta = theta + (labels * weight) @ x / n
+    return shares
 
 
-if paper.scale != "full":  # where it would cost another full run
-    late = betas[0.99]
-    fast = train_arm(
-        data, partial(elr_loss, lam=lam_best), beta=corrected, every=cfg.epochs
-    )
-    paper.say(
-        f"Beta 0.99 with the correction: {fast.test[:, -1].mean():.1f} % test accuracy, "
-        f"{fast.memorised[:, -1].mean():.0f} % memorised. Without it: "
-        f"{late.test[:, -1].mean():.1f} % and {late.memorised[:, -1].mean():.0f} %. Beta {BETA} "
-        f"with its own short warm-up: {arms['ELR'].test[:, -1].mean():.1f} % and "
-        f"{arms['ELR'].memorised[:, -1].mean():.0f} %. What the correction wins back is the part "
-        "of the loss that the slow start caused."
-    )
-
-# %% [markdown]
-# ### Exercise 3
-#
-# Not every remedy needs a memory. Generalised cross entropy {cite}`zhang2018gce` replaces $-\log p_y$ by
-# $(1-p_y^{\,q})/q$, which lies between cross entropy ($q\to0$) and the mean absolute error ($q=1$) and gives less
-# weight to examples that the network finds implausible. Write it as a loss for `train_arm`, take $q=0.7$, and compare it with
-# the table.
-
-
-# %% tags=["solution", "hide-cell"]
-def gce_loss(logits, probs, y, t, q=0.7):
-    return (1 - probs.gather(-1, y[..., None]).squeeze(-1) ** q) / q
-
-
-if paper.scale != "full":
-    gce = train_arm(data, gce_loss, every=cfg.epochs)
-    paper.say(
-        f"Generalised cross entropy: {gce.test[:, -1].mean():.1f} % test accuracy, "
-        f"{gce.memorised[:, -1].mean():.0f} % memorised. ELR: "
-        f"{arms['ELR'].test[:, -1].mean():.1f} % and {arms['ELR'].memorised[:, -1].mean():.0f} %. "
-        "One setting, not tuned, hence no verdict."
-    )
+marks = (0, 30, 3000 if paper.scale != "smoke" else 100)
+sides = np.array([two_gaussians(s, marks) for s in paper.seeds]).mean(0)
+texts = [f"after {k} steps {side:.0f} %" for k, side in zip(marks, sides)]
+paper.say(
+    f"Mislabelled points on their true side: {', '.join(texts)}. At first the "
+    "gradient of nearly all points leads along v, the one direction that they "
+    "share. Later the fitted points fall silent, the mislabelled ones go on "
+    "pulling, and there are dimensions enough to obey each of them."
+)
 
 # %% [markdown]
 # ## References
