@@ -852,20 +852,21 @@ paper.say(
 #   printed improvement of up to 13 % has no counterpart setting here, and the run on the authors' graphs is not done.
 # - **Size.** Block model of 2,000 nodes with clusters of 100. The authors' earlier code uses 10,000 and 500; the scale `full` does too.
 # - **Choosing the mass.** The earlier code reports the best mass on synthetic graphs and the mass of smallest conductance on real
-#   ones. Here every setting is tuned on other clusters; the choice by conductance stands beside it. $k$ or
+#   ones. Here every setting is tuned on other clusters; in the block model the choice by conductance stands beside it. $k$ or
 #   $\mathrm{vol}(K)$ is taken as known, as there.
 # - **Push.** All overflowing nodes push at once instead of in random order, with a tolerance of 1 %, at most 100
 #   sweeps for each mass, as in the authors' earlier code, and 200 on Debian, where some nodes still overflow then: how many, and with how much
 #   of the mass, is printed under the table. With $\epsilon=0$ mass can exceed what its component absorbs; the limit on sweeps ends those runs.
 # - **Labels of LFD on Debian** stay at the threshold 0.5, while the rival's threshold is tuned; exercise 2 looks at what that costs.
-# - **PageRank** with sweep cuts, to which reviews say the paper compares, is left out: a sweep cut is not told the volume of the cluster,
+# - **PageRank** with sweep cuts, to which reviews say the paper compares, is left out to keep the page short; besides, a sweep cut is not told the volume of the cluster,
 #   which both diffusions are.
 # - **Regimes tried and dropped.** Half as many outside edges (19): the plain diffusion then
 #   recovers nearly everything. 4,000 nodes with 60 outside edges: the plain diffusion's best mass lay at the end of
 #   the grid. A grid of masses up to $\alpha=4$: the plain diffusion had not reached its best. Three test clusters a graph: intervals too
 #   wide for the claims. The experiment on $\epsilon$ with 90 % correct labels inside and outside: the cut then cost under 2 points, and could
 #   hardly cost more than delta, since only one member in ten has the wrong label. Debian with 40 sweeps: a third or more of the mass was on its way when they ended, and
-#   the largest masses looked best for that reason alone; with masses above 2 for LFD even 400 sweeps do not settle a fifth of it. Intervals over sections: a dozen sections differ too much to decide anything.
+#   the largest masses looked best for that reason alone; with masses above 2 for LFD even 400 sweeps do not settle a fifth of it. Intervals over sections:
+#   fourteen sections differ too much to decide anything.
 #
 # ## On your own data
 #
