@@ -207,7 +207,7 @@ S = len(paper.seeds)
 # with $W$ the edge weights and $D$ the diagonal matrix of weighted degrees $d_i$. Flow along an edge is
 # $w_{ij}(x_i-x_j)$. The recovered cluster is every node with $x_i>0$: those that had to pass mass on.
 #
-# ### One sweep of pushes
+# ### One push
 #
 # The optimum is reached by doing the obvious. A node with more mass than it can absorb raises its potential by
 # $\delta=(m_i-T_i)/d_i$, which sends $w_{ij}\delta$ to each neighbour $j$ and leaves exactly $T_i$ behind. Repeat until
