@@ -538,7 +538,7 @@ paper.say(
 # %% [markdown]
 # What a cut costs depends on how many members carry the wrong label, since those cannot be reached any more. One in five does here, and still
 # cut and thin edges lie close together: with thirty neighbours inside, the members with label 1 hang together without help, and thin edges let in strangers
-# along with the members that were missed. In a sparser cluster the cut should cost more. The other end, the plain graph, is the expensive one.
+# along with the members that were missed. The plain graph is the expensive end.
 #
 # ### The graph grows, the cluster does not
 #
@@ -852,7 +852,7 @@ paper.say(
 #   method. Tables, figures and the exact theorem could not; no code of this paper was found. Edge weights, label model, diffusion
 #   and the recommended range of $\epsilon$ are the paper's. Set-up, accuracies and grids of the experiments are ours.
 # - **Data.** The paper uses several attributed graphs; here it is the dependency graph of Debian with sections as clusters. The
-#   printed improvement of up to 13 % has no counterpart setting here, and the run on the authors' graphs is not done.
+#   run on the authors' graphs is not done.
 # - **Size.** Block model of 2,000 nodes with clusters of 100. The authors' earlier code uses 10,000 and 500; the scale `full` does too.
 # - **Choosing the mass.** The earlier code reports the best mass on synthetic graphs and the mass of smallest conductance on real
 #   ones. Here every setting is tuned on other clusters; in the block model the choice by conductance stands beside it. $k$ or
@@ -907,8 +907,8 @@ looks = np.array([1, 1, 0, 1, 1, 0, 1, 0, 0, 0]) == 1
 print(np.flatnonzero(cluster_around(A_own, looks, 0, size=5)))
 
 # %% [markdown]
-# Tune the source mass first (`alphas`), then $\epsilon$ between 0.01 and 0.1. The cost is that of the nodes that the mass reaches, not of the graph
-# (the function above lays out all weights for simplicity). It fails where the target is not connected, and where labels miss many members.
+# Tune the source mass first (`alphas`), then $\epsilon$ between 0.01 and 0.1. The cost is that of the nodes that the mass reaches, not of the graph.
+# It fails where the target is not connected, and where labels miss many members.
 # Flow diffusion and PageRank clustering on weighted graphs are in the library `localgraphclustering`.
 #
 # ## Exercises
