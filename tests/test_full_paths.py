@@ -42,12 +42,12 @@ runpy.run_path(given["notebook"], run_name="__main__")
 IMAGES = {"images": "32 x 32 colour", "network": "ResNet-18"}
 CUTS = {  # what `full` has in another form than `smoke`, and what would take long
     "elr": {**IMAGES, "n_train": 20, "n_val": 10, "n_test": 10, "batch": 10, "epochs": 1, "lr_drops_after": (0, 1),
-            "elr_lambdas": (3,), "ce_decays": (1e-3,), "kl_lambdas": (), "other_betas": (), "other_rates": ()},
+            "elr_lambdas": (3,), "gce_powers": (), "ce_decays": (1e-3,), "kl_lambdas": (), "other_rates": (),
+            "other_betas": (), "slow": None},
     "nested_dropout": {**IMAGES, "n_train": 40, "n_val": 20, "n_test": 20, "batch": 20, "channels": 512, "epochs": 1,
                        "stage2_epochs": 1, "ce_decays": (5e-4,), "dropout_rates": (0.3,), "sigmas": (10,),
                        "forget_shares": (1.0,), "other_noise": ()},
-    "rcal": {**IMAGES, "n_pool": 400, "n_test": 40, "n_max": 8, "n_max_val": 3, "imbalances": (4,), "batch": 40,
-             "features": 64, "decays": (1e-4,), "taus": (1.0,), "alphas": (1.0,), "betas": (1.0,)},
+    "rcal": {"hidden": ("ResNet-18", 512), "n_max": (8, 8), "n_max_val": 3, "batch": 16, "features": 64},
     "simclr_v2": {**IMAGES, "width_small": 8, "width_big": 16},
     "confident_learning": {},
     "erase": {},

@@ -1,4 +1,4 @@
-"""Graphs: normalisation, propagation, the dependency graph; and the pieces of the ERASE notebook against peers."""
+"""Graphs: normalisation, propagation, the dependency graph."""
 
 from types import SimpleNamespace
 
@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from sklearn.linear_model import LogisticRegression
-from torch_geometric.nn import GCNConv
 
 from shared import graph
-from tests.conftest import definitions
-
-
-@pytest.fixture(scope="module")
-def erase():
-    ns = definitions("erase")
-    return ns
 
 
 def random_graph(n=12, seed=0):
@@ -124,56 +115,3 @@ def test_a_dependency_graph_of_nothing_is_empty():
         packages = SimpleNamespace(name=list("ab")[: len(depends)], depends=depends, recommends=[[] for _ in depends])
         A, rows = graph.dependency_graph(packages, degree)
         assert A.nnz == 0 and A.shape == (len(rows), len(rows)) and len(rows) <= 1
-
-
-def test_the_layer_agrees_with_torch_geometric(erase):
-    A = random_graph()
-    net, x = erase.GCNs((6, 5, 3), [1, 2]), torch.rand(2, 12, 6)
-    out = net.layer(0, graph.to_torch([graph.normalise(A, "gcn")] * 2), x)
-    edges = torch.from_numpy(np.stack(A.nonzero())).long()
-    for s in range(2):
-        peer = GCNConv(6, 5)
-        peer.lin.weight.data = net.weights[0][s].detach().T.contiguous()
-        peer.bias.data = net.biases[0][s, 0].detach() + 0.5
-        assert torch.allclose(peer(x[s], edges), out[s] + 0.5, atol=1e-6)
-
-
-def test_the_probe_agrees_with_scikit_learn(erase):
-    g = torch.Generator().manual_seed(0)
-    Z = torch.nn.functional.normalize(torch.randn(2, 200, 8, generator=g), dim=-1)
-    rows = torch.arange(80).expand(2, -1)
-    labels = (Z[:, :80, :3] + 0.2 * torch.randn(2, 80, 3, generator=g)).argmax(-1)
-    got = erase.probe(Z, rows, labels, 3)
-    for s in range(2):
-        peer = LogisticRegression(C=1.0, max_iter=1000).fit(Z[s, :80].numpy(), labels[s].numpy())
-        assert (peer.predict(Z[s].numpy()) == got[s].numpy()).mean() >= 0.99
-
-
-def test_coding_rates_against_the_definition(erase):
-    g = torch.Generator().manual_seed(1)
-    Z, labels = torch.randn(2, 30, 4, generator=g).double(), torch.randint(3, (2, 30), generator=g)
-    R, R_c = erase.coding_rates(Z, labels, 4, 0.1, 1.0)  # class 3 is empty
-    for s in range(2):
-        z, y = Z[s].numpy(), labels[s].numpy()
-        want = 0.5 * np.linalg.slogdet(np.eye(4) + 4 / (30 * 0.1) * z.T @ z)[1]
-        parts = 0.0
-        for k in range(3):
-            zk = z[y == k]
-            parts += len(zk) / 30 * 0.5 * np.linalg.slogdet(np.eye(4) + 4 / (len(zk) * 0.1) * zk.T @ zk)[1]
-        assert abs(R[s].item() - want) < 1e-9 and abs(R_c[s].item() - parts) < 1e-6
-
-
-def test_semantic_labels_against_loops(erase):
-    g = torch.Generator().manual_seed(2)
-    A = graph.normalise(random_graph(), "column")
-    Z, rows = torch.rand(1, 12, 4, generator=g), torch.tensor([[0, 3, 5, 7, 9, 11]])
-    Y0 = erase.one_hot_rows(torch.tensor([[0, 1, 2, 0, 1, 2]]), rows, 12, 3)
-    got = erase.semantic_labels(Z, Y0, rows, graph.to_torch([A]), beta=0.6, alpha=0.3, steps=2)
-    z, y0 = Z[0].double().numpy(), Y0[0].double().numpy()
-    means = [z[[r for r in rows[0].tolist() if y0[r, k] == 1]].mean(0) for k in range(3)]
-    cosine = np.array([[abs(a @ c) / np.linalg.norm(a) / np.linalg.norm(c) for c in means] for a in z])
-    y = np.exp(0.6 * y0 + 0.4 * cosine)
-    y /= y.sum(1, keepdims=True)
-    for _ in range(2):
-        y = 0.7 * A.toarray() @ y + 0.3 * y
-    assert got[0].tolist() == y.argmax(1).tolist()

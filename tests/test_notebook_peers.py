@@ -4,26 +4,10 @@ import networkx as nx
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
-from lightly.loss import NTXentLoss
 from scipy.optimize import minimize
 from sklearn.metrics import f1_score
 
 from tests.conftest import definitions
-
-
-@pytest.mark.parametrize("tau", [0.1, 0.5, 1.0])
-def test_nt_xent_is_lightlys(tau):
-    g = torch.Generator().manual_seed(0)
-    z1, z2 = torch.randn(2, 9, 16, generator=g, dtype=torch.float64)
-    ours = definitions("simclr_v2").nt_xent(z1, z2, tau)
-    assert torch.isclose(ours, NTXentLoss(temperature=tau)(z1, z2), rtol=1e-9)
-
-
-def test_a_batch_that_does_not_fit_is_refused():
-    """An endless stream of whole batches would have none to give, and wait for ever."""
-    with pytest.raises(ValueError, match="A batch of 4 does not fit 3 images"):
-        next(definitions("simclr_v2").endless(3, 4, torch.Generator()))
 
 
 @pytest.fixture(scope="module")

@@ -47,11 +47,16 @@ def tally(info: dict, outcomes) -> str:
 
 
 def judge(slug: str, record: dict) -> dict[str, cards.Judged]:
-    """The one verdict on each claim of a paper: at `small` together with the accepted run at `full`, where there is one."""
+    """The one verdict on each claim of a paper: at `small` together with the accepted run at `full`, where there is one.
+
+    A run at `full` whose source has changed since decides nothing: its claims may be others.
+    """
     scale, runs = record["results"]["scale"], {record["results"]["scale"]: record}
     full = ROOT / "results" / "full" / f"{slug}.json"
     if scale == "small" and full.exists():
-        runs["full"] = read_record(full)
+        whole = read_record(full)
+        if not stale_marks({slug: whole}):
+            runs["full"] = whole
     return cards.judge_all(describe(slug), runs)
 
 
@@ -437,7 +442,11 @@ class Context:
                 f"{len(results['seeds'])} seeds{jobs}, {p['seconds']:.0f} s on {p['device_name']} ({p['device']}), "
                 f"{p['date'][:10]}, {commit_words(p)}{marks.get(slug, '')}."
             )
-            found = verdicts(info, record)
+            try:
+                found = verdicts(info, record)
+            except RecordError:
+                parts.append("Its claims have changed since; it will be run again.")
+                continue
             shown = [
                 (c, found[c["id"]])
                 for c in info["claims"]

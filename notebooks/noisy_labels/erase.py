@@ -14,11 +14,11 @@
 #
 # Ling-Hao Chen, Yuanshuo Zhang, Taohua Huang, Liangcai Su, Zeyi Lin, and others. *CIKM 2024*. [arXiv 2312.08852](https://arxiv.org/abs/2312.08852) · [the authors' code](https://github.com/eraseai/erase) (custom, non-commercial research only) · {cite}`erase`
 #
-# **In one line.** Node labels are corrected by votes of neighbours and of class prototypes, and a coding-rate loss sets the classes at right angles; against cross entropy, label propagation and both combined.
+# **In one line.** Node labels are corrected by votes of neighbours and of class prototypes, and a coding-rate loss sets the classes at right angles; against cross entropy, a noise-robust loss, label propagation and both combined.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: method. Votes, loss, probe and noise are the paper's; graphs are other and smaller below the scale `full`, the encoder is convolutional, and its tables could not be read.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Votes, loss, probe, dropout and noise are the paper's; graphs are other and smaller below the scale `full`, the encoder is convolutional, and its tables could not be read.
 #
-# **The published run**: 400 epochs of graph attention networks on five citation graphs, 10 runs each; hardware and time not stated in what could be read. **This notebook**: at `small` about two minutes of one core. At `full` the paper's graphs Cora and CiteSeer with the authors' width and 400 epochs, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
+# **The published run**: 400 epochs of graph attention networks on four citation graphs, 10 runs each on one draw of the noise, and 5 epochs of 5 runs on ogbn-arxiv (the authors' code); hardware and time not stated in what could be read. **This notebook**: at `small` about two minutes of one core. At `full` the paper's graphs Cora and Citeseer at an eighth of the authors' width; about a quarter of an hour of one core, no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -116,109 +116,101 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # ## The idea
 #
 # A graph, a text or a picture at every node, and a label at very few of them: this is the everyday problem of **node
-# classification**. Citation networks are the textbook case (which field is this article from?), and here it will be the packages
-# of an operating system. A graph neural network averages each node's features with those of its neighbours
-# {cite}`kipf2017gcn`. It needs few labels, because every label speaks for a neighbourhood.
+# classification**. Citation networks are the textbook case (which field is this article from?); here it will also be the
+# packages of an operating system. A graph convolutional network (GCN) averages each node's features with those of its
+# neighbours {cite}`kipf2017gcn`. It needs few labels, because every label speaks for a neighbourhood.
 #
-# That is also its weakness. With twenty labels per class, six wrong ones are a third of all that is known about the class, and each of them
-# speaks for a neighbourhood too. The network spreads the error along the edges.
+# That is also its weakness. With twenty labels per class, six wrong ones are a third of all that is known about the
+# class, and each of them speaks for a neighbourhood too. The network spreads the error along the edges.
 #
-# But a graph can also *find* errors. Neighbours tend to be of one class, so they can vote on each other's labels. And
-# a node that looks like the members of another class gives itself away by its features. ERASE {cite}`erase` uses
-# both votes, again and again during training, and combines them with a second idea: **do not ask the network for class
-# probabilities at all.** Ask it for a representation in which every class fills a subspace of its own, at right
-# angles to the others. How well that is achieved is measured by a volume, the *coding rate*
-# {cite}`ma2007coding,yu2020mcr2`. A subspace is set by the many. A few strangers in the class bend it little,
-# whereas under cross entropy each wrong label is a demand that can be met to the letter.
+# But a graph can also *find* errors. Neighbours tend to be of one class, so they can vote on each other's labels. And a
+# node that looks like the members of another class gives itself away by its features. ERASE {cite}`erase` uses both
+# votes, again and again during training, and combines them with a second idea: **do not ask the network for class
+# probabilities at all.** Ask it for a representation in which every class fills a subspace of its own, at right angles
+# to the others. How well that is achieved is measured by a volume, the *coding rate* {cite}`ma2007coding,yu2020mcr2`.
 #
 # A classifier comes only at the end: a linear probe on the finished representation, and its labels are not the given
 # ones but those that the two votes have arrived at.
 
 # %% tags=["hide-input"]
-import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.sparse as sp
 import torch
-from shared import plots
-from shared.corrupt import symmetric
+from shared import graph, plots
+from shared import seeds as stream
+from shared.corrupt import pairs, symmetric
 from shared.data import load
-from shared.graph import (
-    dependency_graph,
-    largest_part,
-    normalise,
-    propagate,
-    spread,
-    to_torch,
-)
+from shared.graph import normalise, propagate, spread, to_torch
 from shared.paper import Paper
 from torch import nn
 from torch.nn import functional as F
 
-paper = Paper("erase", scale=scale, seeds=seeds)
 plots.style()
+
+# %%
+paper = Paper("erase", scale=scale, seeds=seeds)
+RATES = ("symmetric 0.1", "symmetric 0.3", "symmetric 0.5")
+PAIRED = "asymmetric 0.3"
 cfg = paper.settings(
-    nodes=(150, 500, None),
-    classes=(5, 5, None),
-    mean_degree=(5, 5, None),
-    homophily=(0.8, 0.8, None),
+    nodes=(150, 1200, None),
     labels_per_class=(10, 20, None),
-    n_val=(30, 100, None),
-    width=(16, 32, 256),
-    outputs=(16, 32, 512),
-    epochs=(3, 80, 400),
-    lr=(0.01, 0.01, 1e-3),
-    rates=((0.1, 0.5), (0.1, 0.3, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5)),
-    erase_eps=((0.05,), (0.01, 0.05, 0.25), (0.01, 0.05, 0.4)),
-    decays=((5e-4,), (5e-4, 5e-3, 5e-2), (5e-4, 5e-3, 5e-2)),
-    lp_alphas=((0.8,), (0.5, 0.8, 0.95), (0.5, 0.8, 0.95)),
+    n_val=(30, 500, None),
+    noise=((*RATES[1:], PAIRED), (*RATES, PAIRED), (*RATES, PAIRED)),
+    width=(16, 32, 64),
+    outputs=(16, 32, 64),
+    erase_lr=(0.01, 0.02, 1e-3),
+    stops=((2, 4), (10, 20, 40, 80, 120), (50, 100, 200, 300)),
+    erase_eps=((0.05, 0.2), (0.01, 0.05, 0.25, 1.25), (0.01, 0.05, 0.4)),
+    decays=((5e-4,), (5e-5, 5e-3, 5e-2, 0.5), (2e-4, 1e-3, 4e-3)),
+    tuning_seeds=(2, 2, 1),
 )
 SECTIONS = ("admin", "net", "science", "sound", "x11")
-VOTES = dict(beta=0.6, alpha=0.6, steps=5)  # the authors' values for Cora
-CITESEER_VOTES = dict(beta=0.7, alpha=0.6, steps=4)
-GAM1, GAM2 = 1.0, 2.0
-DROPOUT, DECAY = 0.5, 5e-4
-MIDDLE = cfg.rates[len(cfg.rates) // 2]  # noise rate for tuning and ablations
-KINDS = ("symmetric", "asymmetric")
-S = len(paper.seeds)
+CORA_VOTES = dict(beta=0.6, alpha=0.6, steps=5)  # the authors' values
+CITESEER_VOTES = dict(beta=0.7, alpha=0.6, steps=4)  # theirs too
+MIDDLE, HALF = RATES[1:]  # PAIRED and MIDDLE are for tuning, too
+LR, DROPOUT, Q = 0.01, 0.5, 0.7  # of the GCN and its robust loss
+DEVICE, FULL = paper.device, paper.scale == "full"
 
 # %% [markdown]
 # ## The method
 #
 # ### The coding rate, a volume
 #
-# How many bits does it take to store $n$ vectors with $p$ coordinates, up to a small error? The more directions they fill, the
-# more bits. For vectors in the rows of $Z$ and an allowed error that a constant $\epsilon$ sets, the answer is
+# How many bits does it take to store $n$ vectors with $p$ coordinates, up to a small error? The more directions they
+# fill, the more bits. For vectors in the rows of $Z$ and an allowed error that a constant $\epsilon$ sets, the answer is
 #
 # $$R(Z)=\tfrac12\log\det\Bigl(I+\gamma_1\tfrac{p}{n\,\epsilon}\,Z^\top Z\Bigr).$$
 #
-# Stored class by class, each in its own code, they take the weighted sum over the $K$ classes, with $n_k$ members and rows $Z_k$:
+# Stored class by class, each in its own code, they take the weighted sum over the $K$ classes, with $n_k$ members and
+# rows $Z_k$:
 #
 # $$R_c(Z)=\tfrac12\sum_{k=1}^K\frac{n_k}{n}\log\det\Bigl(I+\tfrac{p}{n_k\epsilon}\,Z_k^\top Z_k\Bigr).$$
 #
-# A good representation has a large $R$ (all together fill the space) and a small $R_c$ (each class is thin). The loss
-# is $\mathcal L=-\gamma_2R+\gamma_1R_c$, with $\gamma_1=1$ and $\gamma_2=2$. Papers on coding rates write
-# $\epsilon^2$; the authors' code divides by $\epsilon$, and so do we.
+# A good representation has a large $R$ (all together fill the space) and a small $R_c$ (each class is thin). The loss is
+# $\mathcal L=-\gamma_2R+\gamma_1R_c$, with $\gamma_1=1$ and $\gamma_2=2$. Papers on coding rates write $\epsilon^2$; the
+# authors' code divides by $\epsilon$, and so do we.
 #
-# In the code a leading axis of length `S` holds one network per seed. The blocks of the classes are cut out and
-# padded with zero rows, which change nothing in $Z_k^\top Z_k$.
+# In the code a leading axis of length `S` holds one network per seed. The blocks of the classes are cut out and padded
+# with zero rows, which change nothing in $Z_k^\top Z_k$; an empty class counts nothing.
 
 
 # %%
 def class_blocks(Z, labels, K):
-    """Z (S, n, p), labels (S, n) -> rows by class (S, K, most, p), zero rows below; sizes (S, K)."""
+    # Z (S, n, p), labels (S, n) -> blocks (S, K, most, p), sizes (S, K).
     member = F.one_hot(labels, K)  # (S, n, K)
     size = member.sum(1)
-    place = (member.cumsum(1) * member).sum(-1) - 1  # rank of a node within its class
+    place = (member.cumsum(1) * member).sum(-1) - 1  # rank within the class
     seed = torch.arange(len(Z), device=Z.device)[:, None]
     blocks = Z.new_zeros(len(Z), K, int(size.max()), Z.shape[-1])
     return blocks.index_put((seed, labels, place), Z), size
 
 
 def coding_rates(Z, labels, K, eps, gam1=1.0):
-    """Z (S, n, p) and labels (S, n) -> R (S,) and R_c (S,); empty classes count nothing."""
+    # Z (S, n, p) and labels (S, n) -> R (S,) and R_c (S,).
     n, p = Z.shape[-2:]
     eye = torch.eye(p, dtype=Z.dtype, device=Z.device)
     blocks, size = class_blocks(Z, labels, K)
@@ -230,183 +222,125 @@ def coding_rates(Z, labels, K, eps, gam1=1.0):
 
 
 # %% [markdown]
-# Here is what the loss wants, on the smallest case there is: two classes, each a bundle of vectors along a line in the plane. How
-# does $\gamma_2R-\gamma_1R_c$ depend on the angle between the lines, when some vectors carry the label of the other class?
+# What does the loss want? Take two classes, each a bundle of vectors along a line in the plane, and turn one line. How
+# does $\gamma_2R-\gamma_1R_c$ depend on the angle, when some vectors carry the label of the other class?
 
-# %% mystnb={"figure": {"caption": "What the coding-rate objective rewards for two classes on two lines in the plane, against the angle between the lines, for three shares of wrong class memberships. The peak stays at the right angle; wrong memberships lower it.", "name": "fig-erase-angle"}, "image": {"alt": "Three curves over the angle from 0 to 180 degrees, all with their maximum at 90 degrees. The more memberships are wrong, the lower and flatter the curve."}} tags=["hide-input"]
-angles = np.linspace(0, 180, 61)
+# %% mystnb={"figure": {"caption": "What the coding-rate objective rewards for two classes on two lines in the plane, against the angle between the lines, for three shares of wrong class memberships. At 50 % the memberships say nothing, and the peak still stands at the right angle.", "name": "fig-erase-angle"}, "image": {"alt": "Three curves over the angle from 0 to 180 degrees with their maximum at 90 degrees. The more memberships are wrong, the lower the curve, but the curve of 50 per cent still peaks at 90 degrees."}} tags=["hide-input", "show"]
+number, angles = torch.arange(100), torch.linspace(0, 180, 61)
+turn = torch.deg2rad(angles)[:, None] * (number >= 50)
+plane = torch.stack([turn.cos(), turn.sin()], -1).double()  # (61, 100, 2)
 fig, ax = plt.subplots(figsize=(5.6, 2.9))
-for wrong, color, marker in ((0.0, 0, "o"), (0.2, 1, "s"), (0.4, 2, "^")):
-    rad = torch.tensor(np.deg2rad(angles))
-    second = torch.stack([rad.cos(), rad.sin()], -1)
-    first = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(61, 2)
-    Z = torch.cat(
-        [first[:, None].expand(-1, 50, -1), second[:, None].expand(-1, 50, -1)], 1
-    )
-    labels = (torch.arange(100) >= 50).long()
-    labels[: int(50 * wrong)] = 1
-    labels[50 : 50 + int(50 * wrong)] = 0
-    R, R_c = coding_rates(Z, labels.expand(61, -1), 2, eps=0.05)
-    style = dict(color=plots.COLORS[color], marker=marker, markevery=10)
-    ax.plot(angles, GAM2 * R - R_c, label=f"{100 * wrong:.0f} % wrong", **style)
+reward = []
+for wrong, line in ((0, "-"), (20, "--"), (50, ":")):
+    own = ((number >= 50) ^ (number % 50 < wrong // 2)).long()
+    R, R_c = coding_rates(plane, own.expand(61, -1), 2, 0.05)
+    curve = 2 * R - R_c
+    reward.append(curve[30] - curve[0])
+    ax.plot(angles, curve, line, label=f"{wrong} % wrong")
 ax.set(xlabel="angle between the two lines, degrees", ylabel="objective, nats")
 ax.set_xticks([0, 45, 90, 135, 180])
-ax.legend()
+plots.legend_below(fig)
 plt.show()
 
+# %% tags=["hide-input", "show"]
+paper.say(
+    f"The right angle earns {reward[0]:.1f} nats over parallel lines with "
+    f"right labels, {reward[1]:.1f} with 20 % wrong, {reward[2]:.1f} with 50 %."
+)
+
 # %% [markdown]
-# Wrong memberships make the reward for the right angle smaller but do not move it. This is the whole argument for the loss, in one picture.
+# So the loss asks for right angles whatever the labels say: $R$ alone is largest there. That is no robustness. The
+# memberships decide *who* lies on which line, and there wrong ones cost height in this picture. Everything depends on the
+# memberships; the next two steps are about them.
 #
 # ### Votes along the edges, before training
 #
 # Let $Y$ be the table of given labels: one row per node, a one for the given class of each training node, zeros
-# elsewhere. First the training nodes vote among themselves. Of all edges only those between two training nodes are kept, $A_1$. Then
-# $T$ times
+# elsewhere. First the training nodes vote among themselves. Of all edges only those between two training nodes are kept,
+# $A_1$. Then $T$ times
 #
 # $$Y\leftarrow(1-\alpha)\,A_1D_1^{-1}\,Y+\alpha\,Y .$$
 #
-# $A_1D_1^{-1}$ scales **columns**: a node shares itself out among its neighbours, so one with many neighbours
-# whispers to each. (An average over neighbours would scale rows.) Call the result $Y^0$; it stays fixed. In a
-# sparse graph few training nodes have a neighbour among the training nodes, so do not expect much of this step alone.
+# $A_1D_1^{-1}$ scales **columns**: a node shares itself out among its neighbours, so one with many neighbours whispers
+# to each. (An average over neighbours would scale rows.) Call the result $Y^0$; it stays fixed. In a sparse graph few
+# training nodes have a neighbour among the training nodes, so do not expect much of this step alone.
 #
 # ### Votes of features and edges, during training
 #
 # In every epoch, without gradient, each class gets a prototype $c_k$, the mean of $Z$ over the training nodes whose
-# largest entry of $Y^0$ is $k$. Every node of the graph compares itself with all prototypes, $S_{ik}=|\cos(Z_i,c_k)|$, and both sources are mixed:
+# largest entry of $Y^0$ is $k$. Every node of the graph compares itself with all prototypes,
+# $S_{ik}=|\cos(Z_i,c_k)|$, and both sources are mixed:
 #
 # $$\hat Y=\mathrm{softmax}\bigl(\beta\,Y^0+(1-\beta)\,S\bigr)\ \text{row by row},\qquad
 # \hat Y\leftarrow(1-\alpha)\,AD^{-1}\hat Y+\alpha\,\hat Y\quad T\text{ times}.$$
 #
-# The largest entry of each row is the node's **semantic label**. Note that *all* nodes receive one, and
-# that all nodes enter the loss. The authors call propagation *decoupled*: labels travel along the edges by these plain sums, outside of the network and its gradient.
+# The largest entry of each row is the node's **semantic label**. Note that *all* nodes receive one, and that all nodes
+# enter the loss. The authors call propagation *decoupled*: labels travel along the edges by these plain sums, outside of
+# the network and its gradient.
 
 
 # %%
 def one_hot_rows(labels, rows, n, K):
-    """Given labels (S, m) at rows (S, m) -> table (S, n, K), zero rows elsewhere."""
+    # Labels (S, m) at rows (S, m) -> table (S, n, K), zeros elsewhere.
     table = torch.zeros(len(labels), n, K, device=labels.device)
-    return table.scatter(
-        1, rows[..., None].expand(-1, -1, K), F.one_hot(labels, K).float()
-    )
+    place = rows[..., None].expand(-1, -1, K)
+    return table.scatter(1, place, F.one_hot(labels, K).float())
+
+
+def denoised(world, y_noisy):
+    # Given labels (S, m) after votes among training nodes: Y^0 (S, n, K).
+    table = one_hot_rows(y_noisy, world.train, world.x.shape[1], world.K)
+    steps, alpha = world.votes["steps"], world.votes["alpha"]
+    return propagate(world.among_train, table, steps, alpha)
 
 
 def semantic_labels(Z, Y0, rows, A, beta, alpha, steps):
-    """Z (S, n, p), Y0 (S, n, K), rows (S, m) of training nodes -> labels (S, n)."""
+    # Z (S, n, p), Y0 (S, n, K), training rows (S, m) -> labels (S, n).
     seed = torch.arange(len(Z), device=Z.device)[:, None]
-    own = F.one_hot(Y0[seed, rows].argmax(-1), Y0.shape[-1]).float()  # (S, m, K)
-    prototypes = F.normalize(
-        own.mT @ Z[seed, rows], dim=-1
-    )  # sums: only the angle counts
+    own = F.one_hot(Y0[seed, rows].argmax(-1), Y0.shape[-1]).float()
+    # sums in place of means: only the angle counts
+    prototypes = F.normalize(own.mT @ Z[seed, rows], dim=-1)
     similarity = (F.normalize(Z, dim=-1) @ prototypes.mT).abs()
     mixed = (beta * Y0 + (1 - beta) * similarity).softmax(-1)
     return propagate(A, mixed, steps, alpha).argmax(-1)
 
 
 # %% [markdown]
-# ### Encoder
+# ### The training step
 #
-# The encoder is a graph convolutional network with two layers, $H\leftarrow \tilde A\,(HW)+b$, where $\tilde A$ is the
-# symmetrically normalised adjacency with self-loops. (The authors use graph attention.) After the first layer come a leaky ReLU and a division of every row by the sum of its
-# absolute values; after the second the same division, then a ReLU. With `A=None` no information flows
-# along edges and the same class is a plain perceptron, one of our baselines.
+# The encoder is a graph convolutional network with two layers, $H\leftarrow\tilde A\,(HW)+b$, where $\tilde A$ is the
+# symmetrically normalised adjacency with self-loops. (The authors use graph attention.) Its inputs are dropped out at
+# rate one half, the hidden layer is not. After the first layer come a leaky ReLU and a division of every row by the sum
+# of its absolute values; after the second the same division, then a ReLU.
 
 
 # %%
-def generator(seed, stream):
-    """One random stream for each purpose, so that arms differ in nothing else."""
-    return torch.Generator().manual_seed(100 * seed + stream)
-
-
-class GCNs(nn.Module):
-    """S independent graph convolutional networks with two layers: (S, n, d) -> (S, n, out)."""
-
-    def __init__(self, sizes, seeds):
-        super().__init__()
-        streams = [generator(seed, 1) for seed in seeds]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for i, o in zip(sizes[:-1], sizes[1:]):
-            draws = torch.stack([torch.rand(i, o, generator=g) for g in streams])
-            self.weights.append(nn.Parameter((2 * draws - 1) * (6 / (i + o)) ** 0.5))
-            self.biases.append(nn.Parameter(torch.zeros(len(seeds), 1, o)))
-
-    def layer(self, number, A, x):
-        h = x @ self.weights[number]
-        return (h if A is None else spread(A, h)) + self.biases[number]
-
-    def classify(self, A, x, mask=1.0):
-        return self.layer(1, A, self.layer(0, A, x).relu() * mask)  # logits
-
-    def encode(self, A, x, mask=1.0):
-        h = F.normalize(F.leaky_relu(self.layer(0, A, x)), p=1, dim=-1)
-        return F.normalize(self.layer(1, A, h * mask), p=1, dim=-1).relu()
-
-
-def dropout_mask(streams, n, width, device):
-    keep = torch.stack([torch.rand(n, width, generator=g) for g in streams]) >= DROPOUT
-    return keep.to(device) / (1 - DROPOUT)
+def training_step(net, adam, world, Y0, dropped, eps, votes, gam2=2.0):
+    """One epoch: votes name a class for every node, then a step on the loss."""
+    Z = net.encode(world.gcn, world.x, dropped)  # (S, n, p)
+    with torch.no_grad():
+        labels = semantic_labels(Z, Y0, world.train, world.column, **votes)
+    R, R_c = coding_rates(Z, labels, world.K, eps)
+    loss = (R_c - gam2 * R).sum()  # one summand for each seed
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+    return labels, loss.detach()
 
 
 # %% [markdown]
-# ### Training and probing
+# ### The probe
 #
-# One function trains ERASE and, by its options, every ablation. Without denoising $Y^0$ is the table of given labels; `beta=1`
-# leaves out the prototypes, `steps=0` the propagation; `raw` takes the given labels of the training nodes as
-# memberships and leaves all other nodes out of the loss.
-#
-# The probe is multinomial logistic regression on the rows of $Z$, scaled to length one, with the usual ridge penalty. It is fitted on the training nodes
-# with their semantic labels. To fit `S` of them together we use a bound on the Hessian {cite}`bohning1992` that turns
-# Newton's method into a few dozen steps with one fixed matrix.
+# Multinomial logistic regression on the rows of $Z$, scaled to length one, with the usual ridge penalty, is fitted on
+# the training nodes with their semantic labels. To fit `S` of them together we use a bound on the Hessian
+# {cite}`bohning1992` that turns Newton's method into a few dozen steps with one fixed matrix.
 
 
 # %%
-def denoised(world, y_noisy):
-    """Given labels (S, m) after the votes among training nodes: Y^0 (S, n, K)."""
-    table = one_hot_rows(y_noisy, world.train, world.x.shape[1], world.K)
-    votes = world.votes["steps"], world.votes["alpha"]
-    return propagate(world.among_train, table, *votes)
-
-
-def train_erase(world, y_noisy, eps, denoise=True, raw=False, A=None, **changes):
-    n, K, rows = world.x.shape[1], world.K, world.train
-    A = world.column if A is None else A
-    Y0 = denoised(world, y_noisy) if denoise else one_hot_rows(y_noisy, rows, n, K)
-    net = GCNs((world.x.shape[-1], cfg.width, cfg.outputs), paper.seeds).to(
-        paper.device
-    )
-    adam = torch.optim.Adam(net.parameters(), cfg.lr, weight_decay=DECAY, amsgrad=True)
-    streams = [generator(s, 2) for s in paper.seeds]
-    seed = torch.arange(S, device=paper.device)[:, None]
-    vote, log = world.votes | changes, []
-    for _ in range(cfg.epochs):
-        mask = dropout_mask(streams, n, cfg.width, paper.device)
-        Z = net.encode(world.gcn, world.x, mask)
-        with torch.no_grad():
-            labels = y_noisy if raw else semantic_labels(Z, Y0, rows, A, **vote)
-        R, R_c = coding_rates(Z[seed, rows] if raw else Z, labels, K, eps, GAM1)
-        loss = (-GAM2 * R + GAM1 * R_c).sum()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        right = R if raw else world.test_score(labels)
-        log.append(torch.stack([R, R_c, right]).detach())
-    with torch.no_grad():
-        Z = net.encode(world.gcn, world.x)
-        labels = semantic_labels(Z, Y0, rows, A, **vote)
-    own = y_noisy if raw else labels.gather(1, rows)
-    Z = F.normalize(Z, dim=-1)
-    return SimpleNamespace(
-        Z=Z,
-        labels=labels,
-        log=torch.stack(log).cpu().numpy(),  # (epochs, 3, S)
-        predicted=probe(Z, rows, own, K),
-        by_given=probe(Z, rows, y_noisy, K),
-    )
-
-
 @torch.no_grad()
 def probe(Z, rows, labels, K, penalty=1.0, steps=60):
-    """Logistic regression on rows (S, m) of Z (S, n, p) with labels (S, m); predictions (S, n)."""
-    Z = F.pad(Z.double(), (0, 1), value=1.0)  # the last weight is the intercept
+    # Fit on rows (S, m) of Z (S, n, p) with labels (S, m); predict (S, n).
+    Z = F.pad(Z.double(), (0, 1), value=1.0)  # the last one: the intercept
     x = Z[torch.arange(len(Z), device=Z.device)[:, None], rows]
     target = F.one_hot(labels, K).double()
     ridge = torch.full((Z.shape[-1],), penalty, dtype=Z.dtype, device=Z.device)
@@ -414,652 +348,746 @@ def probe(Z, rows, labels, K, penalty=1.0, steps=60):
     bound = torch.linalg.inv(x.mT @ x / 2 + ridge.diag())
     w = Z.new_zeros(len(Z), Z.shape[-1], K)
     for _ in range(steps):
-        w -= bound @ (x.mT @ ((x @ w).softmax(-1) - target) + ridge[:, None] * w)
+        residual = (x @ w).softmax(-1) - target
+        w -= bound @ (x.mT @ residual + ridge[:, None] * w)
     return (Z @ w).argmax(-1)
+
+
+def train_erase(world, y_noisy, eps, stops, Y0=None, **changes):
+    # Labels (S, m) of the training nodes; yields what is found at `stops`.
+    Y0 = denoised(world, y_noisy) if Y0 is None else Y0
+    votes = world.votes | changes
+    net = GCNs((world.x.shape[-1], cfg.width, cfg.outputs), world.seeds)
+    adam = adam_of(net, cfg.erase_lr, 5e-4)
+    masks = dropout(world.seeds, "inputs", world.x.kept)
+    for epoch in range(1, max(stops) + 1):
+        training_step(net, adam, world, Y0, next(masks), eps, votes)
+        if epoch in stops:
+            yield finished(net, world, Y0, votes)
+
+
+@torch.no_grad()
+def finished(net, world, Y0, votes):
+    # Representation, semantic labels and the probe's predictions.
+    Z = net.encode(world.gcn, world.x)
+    labels = semantic_labels(Z, Y0, world.train, world.column, **votes)
+    Z, own = F.normalize(Z, dim=-1), labels.gather(1, world.train)
+    predicted = probe(Z, world.train, own, world.K)
+    return SimpleNamespace(Z=Z, labels=labels, predicted=predicted)
+
+
+# %% [markdown]
+# Below, folded: the network, dropout, and the features, which at `full` are sparse bags of words.
+
+
+# %% tags=["hide-input"]
+class Features:
+    # Features (S, n, d), dense; or one sparse matrix (n, d) for all seeds.
+
+    def __init__(self, x, S):
+        self.sparse = sp.issparse(x)
+        if not self.sparse:
+            self.x = torch.from_numpy(np.stack(x)).float().to(DEVICE)
+            self.shape, self.kept = self.x.shape, self.x.shape[1:]
+            return
+        x = sp.csr_matrix(x)
+        self.shape, self.kept = (S, *x.shape), x.data.shape
+        seed = np.arange(S)[:, None]
+        word = (x.indices + seed * x.shape[1]).ravel()
+        start = (x.indptr[:-1] + seed * x.nnz).ravel()
+        places = (torch.from_numpy(p.astype(np.int64)) for p in (word, start))
+        self.word, self.start = (place.to(DEVICE) for place in places)
+        self.x = torch.from_numpy(x.data).float().to(DEVICE)  # (words,)
+
+    def times(self, W, mask):
+        # W (S, d, h) -> (S, n, h), the features being dropped out first.
+        if not self.sparse:
+            return (self.x * mask) @ W
+        S, d, h = W.shape
+        each = (self.x * mask).expand(S, -1).reshape(-1)
+        how = dict(mode="sum", per_sample_weights=each)
+        sums = F.embedding_bag(self.word, W.reshape(-1, h), self.start, **how)
+        return sums.view(S, -1, h)
+
+
+class GCNs(nn.Module):
+    # S independent graph convolutional networks with two layers.
+
+    def __init__(self, sizes, seeds):
+        super().__init__()
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        streams = [stream.torch(seed, "init") for seed in seeds]
+        for i, o in zip(sizes[:-1], sizes[1:]):
+            draws = torch.stack(
+                [torch.rand(i, o, generator=g) for g in streams]
+            )
+            glorot = (2 * draws - 1) * (6 / (i + o)) ** 0.5
+            self.weights.append(nn.Parameter(glorot))
+            self.biases.append(nn.Parameter(torch.zeros(len(seeds), 1, o)))
+        self.to(DEVICE)
+
+    def first(self, A, x, mask=1.0):
+        return spread(A, x.times(self.weights[0], mask)) + self.biases[0]
+
+    def second(self, A, h):
+        return spread(A, h @ self.weights[1]) + self.biases[1]
+
+    def classify(self, A, x, mask=1.0, hidden=1.0):
+        return self.second(A, self.first(A, x, mask).relu() * hidden)  # logits
+
+    def encode(self, A, x, mask=1.0):
+        h = F.normalize(F.leaky_relu(self.first(A, x, mask)), p=1, dim=-1)
+        return F.normalize(self.second(A, h), p=1, dim=-1).relu()
+
+
+def adam_of(net, lr, decay):
+    return torch.optim.Adam(
+        net.parameters(), lr, weight_decay=decay, amsgrad=True
+    )
+
+
+def dropout(seeds, purpose, shape):
+    # Masks (S, *shape) without end, from a stream of each seed's own.
+    streams = [stream.torch(seed, f"dropout of {purpose}") for seed in seeds]
+    while True:
+        drawn = torch.stack([torch.rand(shape, generator=g) for g in streams])
+        yield (drawn >= DROPOUT).float().to(DEVICE) / (1 - DROPOUT)
 
 
 # %% [markdown]
 # ## Sanity check
 #
 # Coding rates have closed forms. If class $k$ consists of $n_k$ copies of $c\,e_k$, the matrices are diagonal:
-# $R=\frac12\sum_k\log(1+\frac{p\,n_kc^2}{n\epsilon})$ and $R_c=\frac12\sum_k\frac{n_k}{n}\log(1+\frac{p\,c^2}{\epsilon})$. With one class
-# the two rates agree. The gradient of $R$ is $aZ(I+aZ^\top Z)^{-1}$ with $a=p/(n\epsilon)$. And column-normalised
-# propagation shares out but neither creates nor destroys: the column sums of $Y$ must stay as they are, and on a
-# path of three nodes the first step can be done by hand.
+# $R=\frac12\sum_k\log(1+\frac{p\,n_kc^2}{n\epsilon})$ and
+# $R_c=\frac12\sum_k\frac{n_k}{n}\log(1+\frac{p\,c^2}{\epsilon})$. Here are both, with one direction and one class left empty.
 
-# %%
+# %% tags=["hide-input"]
 sizes, c, eps = torch.tensor([2, 3, 5]), 0.7, 0.05
 labels = torch.repeat_interleave(torch.arange(3), sizes)[None]
 Z = c * F.one_hot(labels, 4).double()  # p = 4, one direction unused
 R, R_c = coding_rates(Z, labels, 4, eps)  # and one class that is empty
-closed_R = 0.5 * torch.log(1 + 4 * sizes * c**2 / (10 * eps)).sum()
-closed_Rc = 0.5 * np.log(1 + 4 * c**2 / eps)
-assert (
-    torch.isclose(R[0].double(), closed_R.double())
-    and abs(R_c.item() - closed_Rc) < 1e-6
-)
-
-torch.manual_seed(0)
-Z = torch.randn(2, 10, 4, dtype=torch.float64, requires_grad=True)
-R, R_c = coding_rates(Z, torch.zeros_like(labels).expand(2, -1), 1, eps)
-assert torch.allclose(R, R_c)
-R.sum().backward()
-a = 4 / (10 * eps)
-formula = a * Z @ torch.linalg.inv(torch.eye(4, dtype=Z.dtype) + a * Z.mT @ Z)
-assert torch.allclose(Z.grad, formula)
-
-path = sp.csr_matrix(np.array([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]))
-once = propagate(to_torch([normalise(path, "column")]), torch.eye(3)[None], 1, 0.6)
-by_hand = torch.tensor([[0.6, 0.2, 0], [0.4, 0.6, 0.4], [0, 0.2, 0.6]])
-assert torch.allclose(once[0], by_hand) and torch.allclose(
-    once.sum(1), torch.ones(1, 3)
-)
-print("Closed forms of both rates, gradient, propagation on a path: all agree.")
+closed_R = 0.5 * torch.log(1 + 4 * sizes.double() * c**2 / (10 * eps)).sum()
+assert torch.isclose(R[0], closed_R)
+assert abs(R_c.item() - 0.5 * np.log(1 + 4 * c**2 / eps)) < 1e-6
+print("Both rates agree with their closed forms.")
 
 # %% [markdown]
 # ## The experiment
 #
-# ### Two graphs
+# ### Graphs
 #
 # At the scales `smoke` and `small`:
 #
-# **A block model.** Every seed draws a graph of its own: five equal classes, on average five neighbours, four of which are of the
-# node's own class; features are a class mean plus much larger noise. Everything is known and everything is redrawn.
+# **A block model.** Every seed draws a graph of its own: five equal classes, on average five neighbours, four of which
+# are of the node's own class; features are a class mean plus much larger noise. Everything is redrawn.
 #
-# **Packages of Debian.** An edge stands where one package depends on another or recommends it; hubs with more than 150 neighbours are
-# dropped. We keep five sections of the archive and the largest part that hangs together. The section is the class, the features are sentence vectors
-# of the description, reduced to 64 principal components (of all nodes, without labels). Degrees are uneven here. There is one archive,
-# so all seeds share the graph, and half of its nodes, drawn once, are the test set of all. Each seed draws its training and validation
-# nodes from the other half.
+# **Packages of Debian.** An edge stands where one package depends on another or recommends it; hubs with more than 150
+# neighbours are dropped. We keep five sections of the archive and the largest part that hangs together. The section is
+# the class, the features are sentence vectors of the description, reduced to 64 principal components (of all nodes,
+# without labels). There is one archive, so all seeds share the graph; each draws its own training, validation and test
+# nodes, and what is said about Debian is said about this graph.
 #
-# At the scale `full` two of the paper's own graphs take their place, **Cora** and **Citeseer**: articles, linked by citation, with the words they use as
-# features and their field as class. They come with a public split into training, validation and test nodes {cite}`yang2016planetoid`, which all seeds share; a seed
-# draws the noise, the initialisation and the dropout.
+# At the scale `full` two of the paper's own graphs take their place, **Cora** and **Citeseer**: articles, linked by
+# citation, with the words they use as features and their field as class. They come with a public split into training,
+# validation and test nodes {cite}`yang2016planetoid`, which all seeds share; a seed draws the noise, the initialisation
+# and the dropout, and intervals are widened by the spread over the shared test nodes.
 
 
-# %%
-def block_model(seed):
-    rng = np.random.default_rng([seed, 7])
-    n, K = cfg.nodes, cfg.classes
+# %% tags=["hide-input"]
+def block_model(seed, K=5, degree=5, own=0.8, strength=0.25):
+    rng = stream.numpy(seed, "graph")
+    n = cfg.nodes
     y = np.arange(n) % K
-    same = y[:, None] == y
-    inner = cfg.mean_degree * cfg.homophily / (n / K - 1)
-    outer = cfg.mean_degree * (1 - cfg.homophily) / (n - n / K)
-    upper = np.triu(rng.random((n, n)) < np.where(same, inner, outer), 1)
+    inner, outer = degree * own / (n / K - 1), degree * (1 - own) / (n - n / K)
+    chance = np.where(y[:, None] == y, inner, outer)
+    upper = np.triu(rng.random((n, n)) < chance, 1)
     A = sp.csr_matrix((upper | upper.T).astype(float))
-    x = 0.45 * rng.standard_normal((K, 64))[y] + rng.standard_normal((n, 64))
-    return A, x, y, np.arange(n)
+    mean = strength * rng.standard_normal((K, 64))
+    return A, mean[y] + rng.standard_normal((n, 64)), y
 
 
-def debian():
+def debian_packages():
     d = load("debian_packages")
-    A, rows = dependency_graph(d)
+    A, rows = graph.dependency_graph(d)
     section = np.array(d.section)[rows]
     keep = np.flatnonzero(np.isin(section, SECTIONS))
-    keep = keep[largest_part(A[keep][:, keep])]
+    keep = keep[graph.largest_part(A[keep][:, keep])]
     x = load("debian_minilm").numpy()[rows[keep]].astype(float)
-    values, axes = np.linalg.eigh(np.cov(x.T))
+    _, axes = np.linalg.eigh(np.cov(x.T))
     x = (x - x.mean(0)) @ axes[:, :-65:-1]  # 64 leading components
     y = np.searchsorted(SECTIONS, section[keep])
-    return A[keep][:, keep].tocsr(), x / x.std(), y, keep
+    return A[keep][:, keep].tocsr(), x / x.std(), y
 
 
-def split(seed, y, pool):
-    """Training nodes (so many per class) and validation nodes from `pool`."""
-    rng = np.random.default_rng([seed, 8])
-    order = rng.permutation(pool)
-    classes, m = range(cfg.classes), cfg.labels_per_class
-    per_class = [order[y[order] == k][:m] for k in classes]
-    chosen = np.concatenate(per_class)
-    rest = order[~np.isin(order, chosen)]
-    return chosen, rest[: cfg.n_val], rest[cfg.n_val :]
+def split(seed, y, K):
+    # Training nodes (so many per class), validation and test nodes.
+    order = stream.numpy(seed, "split").permutation(len(y))
+    m = cfg.labels_per_class
+    train = np.concatenate([order[y[order] == k][:m] for k in range(K)])
+    rest = order[~np.isin(order, train)]
+    return train, rest[: cfg.n_val], rest[cfg.n_val :]
 
 
-def make_world(name, parts, splits, K=cfg.classes, votes=VOTES):
-    graphs, x, y, _ = zip(*parts)
-    train, val, test = (
-        torch.from_numpy(np.stack(p)).to(paper.device) for p in zip(*splits)
-    )
+def make_world(name, graphs, x, y, splits, votes, seeds):
+    # Graphs, features, labels (one for each seed) as tensors side by side.
+    parts = [torch.from_numpy(np.stack(p)).to(DEVICE) for p in zip(*splits)]
+    train, val, test = parts
     among = []
     for A, rows in zip(graphs, train.cpu().numpy()):
         only = sp.diags(np.isin(np.arange(A.shape[0]), rows).astype(float))
-        among.append(normalise((only @ A @ only).tocsr(), "column"))
-    y = torch.from_numpy(np.stack(y)).to(paper.device)
-    y_test = y.gather(1, test)
-    device = paper.device
+        among.append((only @ A @ only).tocsr())
+
+    def scaled(how, graphs=graphs):
+        return to_torch([normalise(A, how) for A in graphs], DEVICE)
+
     return SimpleNamespace(
-        name=name, K=K, votes=votes, y=y, train=train, val=val, test=test, graphs=graphs,
-        x=torch.from_numpy(np.stack(x)).float().to(device),
-        gcn=to_torch([normalise(A, "gcn") for A in graphs], device),
-        column=to_torch([normalise(A, "column") for A in graphs], device),
-        symmetric=to_torch([normalise(A) for A in graphs], device),
-        among_train=to_torch(among, device),
-        test_score=lambda p: 100 * (p.gather(1, test) == y_test).float().mean(1),
-        hits=lambda p: 100.0 * (p.gather(1, test) == y_test).cpu().numpy(),
+        name=name, seeds=list(seeds), graphs=graphs, votes=votes,
+        K=int(max(labels.max() for labels in y)) + 1, x=Features(x, len(seeds)),
+        y=torch.from_numpy(np.stack(y)).to(DEVICE), train=train, val=val,
+        test=test, gcn=scaled("gcn"), column=scaled("column"),
+        symmetric=scaled("symmetric"), among_train=scaled("column", among),
     )  # fmt: skip
 
 
-if paper.scale == "full":
-    graphs = {"Cora": load("cora", scale="full")}
-    graphs["Citeseer"] = load("citeseer", scale="full")
-    worlds = {}
-    for (name, d), votes in zip(graphs.items(), (VOTES, CITESEER_VOTES)):
-        parts = [(d.A, d.x.numpy(), d.y.numpy(), None)] * S
-        splits, K = [(d.train, d.val, d.test)] * S, int(d.y.max()) + 1
-        worlds[name] = make_world(name, parts, splits, K, votes)
+def block_worlds(seeds):
+    graphs, x, y = zip(*[block_model(seed) for seed in seeds])
+    splits = [split(seed, labels, 5) for seed, labels in zip(seeds, y)]
+    return make_world("block model", graphs, x, y, splits, CORA_VOTES, seeds)
+
+
+def debian_worlds(seeds):
+    A, x, y = ([part] * len(seeds) for part in packages)
+    splits = [split(seed, y[0], len(SECTIONS)) for seed in seeds]
+    return make_world("Debian", A, x, y, splits, CORA_VOTES, seeds)
+
+
+def citation_worlds(name, votes, seeds):
+    d = load(name.lower(), scale="full")
+    x, S = sp.csr_matrix(d.x.numpy()), len(seeds)
+    labels, splits = [d.y.numpy()] * S, [(d.train, d.val, d.test)] * S
+    return make_world(name, [d.A] * S, x, labels, splits, votes, seeds)
+
+
+# %%
+if FULL:
+    votes = {"Cora": CORA_VOTES, "Citeseer": CITESEER_VOTES}
+    build = {
+        name: partial(citation_worlds, name, v) for name, v in votes.items()
+    }
     paper.shared_part("graphs and their splits", "both are public and fixed")
 else:
-    drawn = [block_model(seed) for seed in paper.seeds]
-    splits = [split(seed, p[2], p[3]) for seed, p in zip(paper.seeds, drawn)]
-    worlds = {"block model": make_world("block model", drawn, splits)}
-    real = debian()
-    halves = np.random.default_rng(0).permutation(len(real[2]))
-    fixed_test, pool = np.split(halves, [len(halves) // 2])
-    splits = [(*split(seed, real[2], pool)[:2], fixed_test) for seed in paper.seeds]
-    worlds["Debian"] = make_world("Debian", [real] * S, splits)
-    paper.resampled("block model", "training and validation nodes")
-    paper.shared_part("graph and test nodes of Debian", "there is one archive")
+    packages = debian_packages()
+    build = {"block model": block_worlds, "Debian": debian_worlds}
+    paper.resampled("graph of the block model", "train/test split")
+    paper.shared_part("graph of Debian", "there is one archive")
 paper.resampled("label noise", "initialisation", "dropout")
+worlds = {name: make(paper.seeds) for name, make in build.items()}
+trials = {n: make(paper.seeds[: cfg.tuning_seeds]) for n, make in build.items()}
 REAL = list(worlds)[-1]
 
-rows = []
-for name, world in worlds.items():
-    A, y = world.graphs[0], world.y[0].cpu().numpy()
-    i, j = A.nonzero()
-    between = world.among_train.values().numel() / S / world.train.shape[1]
-    degrees = np.asarray(A.sum(1)).ravel()
-    rows.append(
-        {
-            "graph": name,
-            "nodes": len(y),
-            "edges": A.nnz // 2,
-            "median degree": float(np.median(degrees)),
-            "largest degree": int(degrees.max()),
-            "edges within a class, %": 100 * (y[i] == y[j]).mean(),
-            "smallest class": int(np.bincount(y[y >= 0]).min()),
-            "training neighbours of a training node": between,
-        }
+# %% tags=["hide-input", "show"]
+for w in worlds.values():
+    A, y = w.graphs[0], w.y[0].cpu().numpy()
+    (i, j), degrees = A.nonzero(), np.asarray(A.sum(1))
+    paper.say(
+        f"**{w.name}** (first seed): {len(y):,} nodes, {A.nnz // 2:,} edges, "
+        f"{100 * (y[i] == y[j]).mean():.0f} % of them within a class, median "
+        f"degree {np.median(degrees):.0f}, largest {degrees.max():.0f}."
     )
-paper.table(rows, caption="The two graphs (first seed).")
 
 # %% [markdown]
 # ### Noise
 #
-# Exactly the stated share of the training labels is wrong, and of the validation labels too: whoever has noisy
-# labels has noisy validation labels. **Symmetric**: any other class, at random. **Asymmetric**: each class has one partner
-# class, drawn at random, and a wrong label always names the partner. At an asymmetric rate of one half the true class and its
-# partner are tied, and no method can tell them apart by counting.
+# Exactly the stated share of the training labels is wrong, and of the validation labels too: whoever has noisy labels
+# has noisy validation labels. **Symmetric**: any other class, at random. **Asymmetric**: each class has one partner
+# class, drawn at random, and a wrong label always names the partner.
 #
 # ### Rivals
 #
-# - **GCN**: the same kind of network with as many outputs as classes, cross entropy on the given labels.
-# - **MLP**: the same without the graph.
-# - **label propagation**, without features {cite}`zhou2004consistency`: $F\leftarrow a\hat SF+(1-a)Y$ with $\hat S=D^{-1/2}AD^{-1/2}$.
+# - **GCN**: the same kind of network with as many outputs as classes, cross entropy on the given labels, dropout before
+#   both layers as its authors have it {cite}`kipf2017gcn`.
+# - **GCN, robust loss**: the same with generalised cross entropy {cite}`zhang2018gce`, $(1-p_y^q)/q$ with $q=0.7$: it
+#   weighs each label by $p_y^q$, so that labels which the network does not believe pull less. It needs no graph, no noise
+#   rate and one line of code.
+# - **label propagation**, without features {cite}`zhou2004consistency`: $F\leftarrow a\hat SF+(1-a)Y$ with
+#   $\hat S=D^{-1/2}AD^{-1/2}$.
 # - **GCN on propagated labels**, ours: label propagation names a class for *every* node, and a GCN learns them by cross
 #   entropy. It has votes along edges and a network, but neither prototypes nor coding rates.
-# - **GCN, clean labels** and **ERASE, clean labels** say what there is to lose.
 #
-# Every method has one knob with three settings, chosen once for each graph by the accuracy on noisy validation labels at the middle noise
-# rate, averaged over both types of noise and all seeds: weight decay for the networks, $a$ for label propagation, $\epsilon$ for ERASE. All train for
-# the same number of epochs with the same learning rate, and the last epoch counts.
+# Each method has a grid of the same size, chosen once for each graph by accuracy on noisy validation labels at 30 %
+# wrong labels, averaged over both types of noise and a few seeds: weight decay for the networks, $\epsilon$ for ERASE,
+# times the number of epochs (the early stop that noise calls for); label propagation spends all of it on $a$. The last
+# epoch counts.
 
 
 # %%
-def noisy(world, kind, rate):
-    """Noisy labels of the training nodes (S, m) and validation nodes (S, v)."""
-    out = []
-    for s, seed in enumerate(paper.seeds):
-        g = generator(seed, 10 + KINDS.index(kind))
-        shift = torch.randint(1, world.K, (world.K,), generator=g)  # to the partner
-        pair = []
-        for rows in (world.train, world.val):
-            y = world.y[s].cpu()[rows[s].cpu()]
-            if kind == "symmetric":
-                pair.append(symmetric(y, rate, world.K, g)[0])
-            else:
-                hit = torch.randperm(len(y), generator=g)[: round(rate * len(y))]
-                flipped = y.clone()
-                flipped[hit] = (y[hit] + shift[y[hit]]) % world.K
-                pair.append(flipped)
-        out.append(pair)
-    return [torch.stack(part).to(paper.device) for part in zip(*out)]
+def robust_loss(logits, y, q):
+    # (S, m, K), (S, m) -> (S, m): cross entropy as q -> 0, 1 - p at q = 1.
+    log_p = F.log_softmax(logits, -1).gather(-1, y[..., None])[..., 0]
+    return -log_p if q == 0 else (1 - (q * log_p).exp()) / q
 
 
-def train_classifier(world, rows, labels, decay, graph=True):
-    """Cross entropy on labels (S, m) at rows (S, m); predictions and hidden layer (S, n, width)."""
-    A, n = world.gcn if graph else None, world.x.shape[1]
-    net = GCNs((world.x.shape[-1], cfg.width, world.K), paper.seeds).to(paper.device)
-    adam = torch.optim.Adam(net.parameters(), cfg.lr, weight_decay=decay, amsgrad=True)
-    streams = [generator(s, 2) for s in paper.seeds]
-    seed = torch.arange(S, device=paper.device)[:, None]
-    for _ in range(cfg.epochs):
-        mask = dropout_mask(streams, n, cfg.width, paper.device)
-        logits = net.classify(A, world.x, mask)[seed, rows]
-        loss = F.cross_entropy(logits.mT, labels, reduction="none").mean(-1).sum()
+def train_gcn(world, y, decay, stops, q=0.0, rows=None):
+    # Labels (S, m) of the training nodes, or `rows`; found at `stops`.
+    rows = world.train if rows is None else rows
+    net = GCNs((world.x.shape[-1], cfg.width, world.K), world.seeds)
+    inputs = dropout(world.seeds, "inputs", world.x.kept)
+    hidden = dropout(world.seeds, "hidden", (world.x.shape[1], cfg.width))
+    seed = torch.arange(len(rows), device=DEVICE)[:, None]
+
+    def loss():
+        logits = net.classify(world.gcn, world.x, next(inputs), next(hidden))
+        return robust_loss(logits[seed, rows], y, q).mean(-1).sum()
+
+    for _ in descend(net, LR, decay, loss, stops):
+        Z = F.normalize(net.first(world.gcn, world.x).relu(), dim=-1)
+        predicted = net.classify(world.gcn, world.x).argmax(-1)
+        yield SimpleNamespace(Z=Z.detach(), predicted=predicted)
+
+
+def descend(net, lr, decay, loss, stops):
+    adam = adam_of(net, lr, decay)
+    for epoch in range(1, max(stops) + 1):
         adam.zero_grad()
-        loss.backward()
+        loss().backward()
         adam.step()
-    with torch.no_grad():
-        hidden = net.layer(0, A, world.x).relu()
-        predicted = net.classify(A, world.x).argmax(-1)
-    return SimpleNamespace(predicted=predicted, Z=F.normalize(hidden, dim=-1))
+        if epoch in stops:
+            yield epoch
 
 
-def label_propagation(world, y_noisy, a, steps=30):
-    Y = one_hot_rows(y_noisy, world.train, world.x.shape[1], world.K)
-    spreading = Y
+def label_propagation(world, y_noisy, a, stops=(), steps=50):
+    belief = Y = one_hot_rows(y_noisy, world.train, world.x.shape[1], world.K)
     for _ in range(steps):
-        spreading = a * spread(world.symmetric, spreading) + (1 - a) * Y
-    return SimpleNamespace(predicted=spreading.argmax(-1))
+        belief = a * spread(world.symmetric, belief) + (1 - a) * Y
+    yield SimpleNamespace(predicted=belief.argmax(-1))
 
 
-def on_propagated(world, y_noisy, decay):
-    a = chosen[world.name]["label propagation"]
-    guess = label_propagation(world, y_noisy, a).predicted
-    everyone = torch.arange(guess.shape[1], device=paper.device).expand_as(guess)
-    return train_classifier(world, everyone, guess, decay)
+def on_propagated(world, y_noisy, decay, stops):
+    (found,) = label_propagation(
+        world, y_noisy, chosen[world.name, PROPAGATION][0]
+    )
+    rows = torch.arange(world.x.shape[1], device=DEVICE).expand_as(
+        found.predicted
+    )
+    return train_gcn(world, found.predicted, decay, stops, rows=rows)
 
 
-METHODS = {  # name: (knob, grid, function of world, noisy labels and setting)
-    "label propagation": ("a", cfg.lp_alphas, label_propagation),
-    "MLP": (
-        "weight decay",
-        cfg.decays,
-        lambda w, y, d: train_classifier(w, w.train, y, d, graph=False),
-    ),
-    "GCN": (
-        "weight decay",
-        cfg.decays,
-        lambda w, y, d: train_classifier(w, w.train, y, d),
-    ),
+# %%
+def noisy(world, noise):
+    """Labels of the training (S, m) and validation nodes (S, v), some wrong."""
+    kind, rate = noise.split()
+    out = []
+    for s, seed in enumerate(world.seeds):
+        g = stream.torch(seed, f"{kind} noise")
+        shift = torch.randint(1, world.K, (world.K,), generator=g).tolist()
+        partner = {k: (k + shift[k]) % world.K for k in range(world.K)}
+        y = world.y[s].cpu()
+        for rows in (world.train, world.val):
+            own = y[rows[s].cpu()]
+            flip, how = {"s": (symmetric, world.K), "a": (pairs, partner)}[
+                kind[0]
+            ]
+            out.append(flip(own, float(rate), how, g)[0])
+    return torch.stack(out[::2]).to(DEVICE), torch.stack(out[1::2]).to(DEVICE)
+
+
+def hits(world, predicted):
+    # (S, n) -> (S, tests), 1 where the prediction is right.
+    right = predicted.gather(1, world.test) == world.y.gather(1, world.test)
+    return right.double().cpu().numpy()
+
+
+def record(arm, metric, found):
+    # Per test node where seeds share them, else per seed.
+    values = dict(items=found) if FULL else dict(given=100 * found.mean(1))
+    paper.arm(arm, metric, **values)
+
+
+def choose(world, run, grid, stops):
+    # Best setting and epoch by noisy validation labels, mean of both noises.
+    tried = {}
+    for value in grid:
+        for noise in (MIDDLE, PAIRED):
+            y_noisy, y_val = noisy(world, noise)
+            for stop, found in zip(stops, run(world, y_noisy, value, stops)):
+                right = found.predicted.gather(1, world.val) == y_val
+                score = tried.get((value, stop), 0)
+                tried[value, stop] = score + right.double().mean().item()
+    return max(tried, key=tried.get)
+
+
+PROPAGATION = "label propagation"
+shares = np.linspace(0.05, 0.99, len(cfg.decays) * len(cfg.stops)).round(2)
+METHODS = {  # name: knob, grid, function of world, labels, setting, epochs
+    PROPAGATION: ("a", shares.tolist(), label_propagation),
+    "GCN": ("weight decay", cfg.decays, train_gcn),
+    "GCN, robust loss": ("weight decay", cfg.decays, partial(train_gcn, q=Q)),
     "GCN on propagated labels": ("weight decay", cfg.decays, on_propagated),
     "ERASE": ("eps", cfg.erase_eps, train_erase),
 }
-given = {
-    (name, kind, rate): noisy(world, kind, rate)
-    for name, world in worlds.items()
-    for kind in KINDS
-    for rate in cfg.rates
-}
-chosen, runs = {name: {} for name in worlds}, {}
+NOISE = ("symmetric 0", *cfg.noise)
+given = {(n, e): noisy(w, e)[0] for n, w in worlds.items() for e in NOISE}
+chosen, runs, score = {}, {}, {}
 for name, world in worlds.items():
     for method, (knob, grid, run) in METHODS.items():
-        tried = {}
-        for setting in grid:
-            pair, hits = {}, []
-            for kind in KINDS:
-                y_noisy, y_val = given[name, kind, MIDDLE]
-                pair[kind] = run(world, y_noisy, setting)
-                hit = pair[kind].predicted.gather(1, world.val) == y_val
-                hits.append(hit.float().mean().item())
-            tried[setting] = np.mean(hits), pair
-        best = max(tried, key=lambda setting: tried[setting][0])
-        chosen[name][method] = best
-        paper.choice(f"{method}, {name}", {knob: grid}, {knob: best})
-        for kind in KINDS:
-            for rate in cfg.rates:
-                if rate == MIDDLE:
-                    found = tried[best][1][kind]
-                else:
-                    found = run(world, given[name, kind, rate][0], best)
-                runs[name, method, kind, rate] = found
-                paper.arm(
-                    method,
-                    f"test accuracy, {name}, {kind} {rate:g}",
-                    world.test_score(found.predicted),
-                )
-paper.say(f"Settings chosen on noisy validation labels: {chosen}.")
+        best = choose(trials[name], run, grid, cfg.stops)
+        chosen[name, method] = best
+        grids = {knob: grid} | (
+            {"epochs": cfg.stops} if method != PROPAGATION else {}
+        )
+        paper.choice(f"{method}, {name}", grids, dict(zip(grids, best)))
+        for noise in NOISE:
+            *_, found = run(world, given[name, noise], best[0], (best[1],))
+            runs[name, method, noise] = found
+            right = score[name, method, noise] = hits(world, found.predicted)
+            record(method, f"test accuracy, {name}, {noise}", right)
+        mean = sum(score[name, method, e] for e in cfg.noise) / len(cfg.noise)
+        record(method, f"test accuracy, {name}, mean over noise", mean)
 
-# %% mystnb={"figure": {"caption": "Test accuracy against the rate of wrong labels, for both graphs (rows) and both types of noise (columns). Bands: 95 % intervals over seeds. Compare the slopes: how much of the clean accuracy does each method keep?", "name": "fig-erase-accuracy"}, "image": {"alt": "Four panels with five falling curves each, one per method, of test accuracy over the noise rate. Rows are the block model and Debian, columns symmetric and asymmetric noise. The numbers stand in the table below the figure."}} tags=["hide-input"]
-fig, axes = plt.subplots(2, 2, figsize=(6.8, 5.4), sharex=True, sharey="row")
-percent = [100 * rate for rate in cfg.rates]
-LOOK = dict(zip(METHODS, ((5, "v"), (3, "D"), (1, "o"), (2, "s"), (0, "^"))))
-for row, (name, world) in zip(axes, worlds.items()):
-    for ax, kind in zip(row, KINDS):
-        for method, (color, marker) in LOOK.items():
-            ys = [
-                world.test_score(runs[name, method, kind, r].predicted).cpu().numpy()
-                for r in cfg.rates
-            ]
-            style = dict(label=method, color=plots.COLORS[color], marker=marker)
-            plots.band(ax, percent, np.stack(ys, 1), **style)
-        ax.set_title(f"{name}, {kind}")
-    row[0].set_ylabel("test accuracy, %")
-for ax in axes[1]:
-    ax.set_xlabel("wrong labels, %")
-fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+# %% mystnb={"figure": {"caption": "Test accuracy by type and rate of wrong labels, for both graphs. Bars: 95 % intervals over seeds. Compare how much of its accuracy with clean labels each method keeps.", "name": "fig-erase-accuracy"}, "image": {"alt": "Two panels, one for each graph, with five broken lines of test accuracy over the types and rates of noise, from clean labels on the left to half of the labels wrong. The numbers stand in the table below the figure."}} tags=["hide-input", "show"]
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9))
+short = {"symmetric": "sym.", "asymmetric": "pairs"}
+split_up = [e.split() for e in NOISE[1:]]
+places = [
+    "clean",
+    *[f"{short[k]}\n{100 * float(r):.0f} %" for k, r in split_up],
+]
+LOOK = dict(zip(METHODS, ((3, "D"), (1, "o"), (2, "s"), (5, "v"), (0, "^"))))
+for ax, g in zip(axes, worlds):
+    for k, (m, (color, mark)) in enumerate(LOOK.items()):
+        ys = np.stack([100 * score[g, m, e].mean(1) for e in NOISE], 1)
+        look = dict(color=plots.COLORS[color], marker=mark, linewidth=0.8)
+        at = np.arange(len(NOISE)) + 0.1 * (k - 2)
+        plots.points(ax, at[:-1], ys[:, :-1], m, linestyle="-", **look)
+        plots.points(ax, at[-1:], ys[:, -1:], **look)
+    ax.set_xticks(range(len(NOISE)), places, fontsize=8)
+    ax.set(title=g)
+axes[0].set_ylabel("test accuracy, %")
+plots.legend_below(fig, ncols=3)
 plt.show()
 
-# %%
-clean = {}
-for name, world in worlds.items():
-    y = world.y.gather(1, world.train)
-    clean[name, "GCN"] = train_classifier(world, world.train, y, chosen[name]["GCN"])
-    clean[name, "ERASE"] = train_erase(world, y, chosen[name]["ERASE"])
+# %% tags=["hide-input", "show"]
 rows = []
-for name, world in worlds.items():
-    for method in METHODS:
-        row = {"graph": name, "method": method}
-        if (name, method) in clean:
-            score = world.test_score(clean[name, method].predicted)
-            paper.arm(f"{method}, clean labels", f"test accuracy, {name}", score)
-        row["clean"] = f"{score.mean():.1f}" if (name, method) in clean else "-"
-        for kind in KINDS:
-            for rate in cfg.rates:
-                score = world.test_score(runs[name, method, kind, rate].predicted)
-                row[f"{kind[:4]}. {100 * rate:.0f} %"] = f"{score.mean():.1f}"
-        rows.append(row)
-paper.table(rows, caption="Test accuracy in percent, means over seeds, last epoch.")
+for g, m in chosen:
+    means = [100 * score[g, m, e].mean() for e in NOISE]
+    cells = zip(["mean", *places], [np.mean(means[1:]), *means])
+    row = {p.replace("\n", " "): f"{value:.1f}" for p, value in cells}
+    stop = "-" if m == PROPAGATION else chosen[g, m][1]
+    picked = {METHODS[m][0]: f"{chosen[g, m][0]:g}", "epochs": stop}
+    named = ", ".join(f"{knob} {value}" for knob, value in picked.items())
+    rows.append({"graph": g, "method": m} | row | {"chosen": named})
+paper.table(rows, caption="Test accuracy in percent, means over seeds.")
+for g in worlds:
+    ours, theirs = (
+        {e: score[g, m, e] for e in NOISE} for m in ("ERASE", "GCN")
+    )
+    gaps = [f"{100 * (ours[e] - theirs[e]).mean():+.1f}" for e in NOISE]
+    paper.say(f"**{g}**: ERASE leads the GCN by {', '.join(gaps)} points.")
 
 # %% [markdown]
-# The two rivals that nobody should leave out are the two that hardly appear in papers on noisy graphs: the perceptron, which says
-# how much of the answer lies in the features alone, and the GCN on propagated labels, which has the votes of the graph without the new
-# loss.
+# ### What the votes correct
 #
-# ### Which part does the work?
-#
-# Now parts are taken out, at the middle noise rate and with the setting that was chosen for the whole. In the last
-# row the representation is that of ERASE, and only the probe is fitted to the given labels instead.
+# Of the training labels, how many are right as given, after the votes among training nodes, and at the end of training?
 
 # %%
-VARIANTS = {
-    "no denoising": dict(denoise=False),
-    "no prototypes": dict(beta=1.0),
-    "no propagation": dict(steps=0),
-    "raw labels in the loss": dict(raw=True),
-}
-ablated = {}
-for name, world in worlds.items():
-    for kind in KINDS:
-        y_noisy = given[name, kind, MIDDLE][0]
-        for variant, options in VARIANTS.items():
-            found = train_erase(world, y_noisy, chosen[name]["ERASE"], **options)
-            ablated[name, variant, kind] = found.predicted
-        whole = runs[name, "ERASE", kind, MIDDLE]
-        ablated[name, "probe on given labels", kind] = whole.by_given
-        ablated[name, "ERASE", kind] = whole.predicted
-for (name, variant, kind), predicted in ablated.items():
-    if variant != "ERASE":
-        paper.arm(
-            f"ERASE, {variant}",
-            f"test accuracy, {name}, {kind} {MIDDLE:g}",
-            worlds[name].test_score(predicted),
-        )
-parts = [*VARIANTS, "probe on given labels"]
-
-# %% mystnb={"figure": {"caption": "What each part of ERASE is worth at the middle noise rate: change of test accuracy when the part is taken out, for both graphs and both types of noise. Left of zero, the part helps. Bars: 95 % intervals over seeds.", "name": "fig-erase-parts"}, "image": {"alt": "Two panels, block model and Debian, with one row for each of five variants and two markers with error bars per row, for symmetric and asymmetric noise, on an axis of change in accuracy with a line at zero."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.0), sharey=True)
-for ax, (name, world) in zip(axes, worlds.items()):
-    for offset, (kind, color, marker) in zip((-0.14, 0.14), zip(KINDS, (0, 1), "^o")):
-        score = {
-            v: world.test_score(ablated[name, v, kind]).cpu().numpy()
-            for v in (*parts, "ERASE")
-        }
-        mean, half = plots.interval(
-            np.stack([score[v] - score["ERASE"] for v in parts], 1)
-        )
-        style = dict(fmt=marker, color=plots.COLORS[color], capsize=3, label=kind)
-        ax.errorbar(mean, np.arange(len(parts)) + offset, xerr=half, **style)
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set(title=name, xlabel="change in accuracy, points")
-axes[0].set_yticks(range(len(parts)), parts)
-axes[0].invert_yaxis()
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-plt.show()
-
-# %%
+STAGES = "given labels", "votes among training nodes", "semantic labels"
 corrected = {}
 for name, world in worlds.items():
     true = world.y.gather(1, world.train)
-    for kind in KINDS:
-        y_noisy = given[name, kind, MIDDLE][0]
-        after = denoised(world, y_noisy).argmax(-1).gather(1, world.train)
-        final = runs[name, "ERASE", kind, MIDDLE].labels.gather(1, world.train)
-        given_right, voted, right = (
-            100 * (p == true).float().mean(1).cpu().numpy()
-            for p in (y_noisy, after, final)
-        )
-        corrected[name, kind] = given_right, right
-        paper.arm(
-            "semantic labels",
-            f"correct training labels, {name}, {kind} {MIDDLE:g}",
-            right,
-        )
+    for noise in (MIDDLE, PAIRED):
+        y_noisy = given[name, noise]
+        voted = denoised(world, y_noisy).argmax(-1).gather(1, world.train)
+        final = runs[name, "ERASE", noise].labels.gather(1, world.train)
+        stages = dict(zip(STAGES, (y_noisy, voted, final)))
+        for stage, labels in stages.items():
+            right = 100 * (labels == true).double().mean(1).cpu().numpy()
+            corrected[name, noise, stage] = right
+            paper.arm(stage, f"correct training labels, {name}, {noise}", right)
+
+# %% tags=["hide-input", "show"]
+for g in worlds:
+    for e in (MIDDLE, PAIRED):
+        told, voted, last = (corrected[g, e, stage].mean() for stage in STAGES)
         paper.say(
-            f"{name}, {kind} noise: of the training labels {given_right.mean():.0f} % are correct as given, {voted.mean():.0f} % after "
-            f"the votes among training nodes, {right.mean():.0f} % of the semantic labels at the end."
+            f"{g}, {e}: {told:.0f} % of the training labels are right as "
+            f"given, {voted:.1f} % after the first votes, {last:.0f} % later."
         )
+
+# %% [markdown]
+# ### Which part does the work?
+#
+# Parts are taken out at 30 % symmetric noise, with the setting that was chosen for the whole. *Given labels in the loss*
+# has no votes at all: the given labels of the training nodes are the memberships, all other nodes are left out of the
+# loss, and the probe is fitted to the given labels. Without denoising $Y^0$ is the table of given labels, $\beta=1$ leaves
+# out the prototypes, no steps the propagation during training. For *probe on given labels* the representation is that of
+# ERASE, and only the probe is fitted to the given labels.
+
+
+# %%
+def train_on_given(world, y_noisy, eps, stops, gam2=2.0):
+    # The coding-rate loss on the given labels of the training nodes alone.
+    net = GCNs((world.x.shape[-1], cfg.width, cfg.outputs), world.seeds)
+    masks = dropout(world.seeds, "inputs", world.x.kept)
+    seed = torch.arange(len(y_noisy), device=DEVICE)[:, None]
+
+    def loss():
+        Z = net.encode(world.gcn, world.x, next(masks))[seed, world.train]
+        R, R_c = coding_rates(Z, y_noisy, world.K, eps)
+        return (R_c - gam2 * R).sum()
+
+    for _ in descend(net, cfg.erase_lr, 5e-4, loss, stops):
+        Z = F.normalize(net.encode(world.gcn, world.x), dim=-1)
+        yield SimpleNamespace(predicted=probe(Z, world.train, y_noisy, world.K))
+
+
+PARTS = "given labels in the loss", "probe on given labels", "no denoising"
+PARTS += "no prototypes", "no propagation"
+change = {}
+for name, world in worlds.items():
+    (eps, epochs), y_noisy = chosen[name, "ERASE"], given[name, MIDDLE]
+    table = one_hot_rows(y_noisy, world.train, world.x.shape[1], world.K)
+    parts = dict(Y0=table), dict(beta=1.0), dict(steps=0)
+    *_, found = train_on_given(world, y_noisy, eps, (epochs,))
+    Z = runs[name, "ERASE", MIDDLE].Z
+    without = [found.predicted, probe(Z, world.train, y_noisy, world.K)]
+    for options in parts:
+        *_, found = train_erase(world, y_noisy, eps, (epochs,), **options)
+        without.append(found.predicted)
+    for part, predicted in zip(PARTS, without):
+        right = hits(world, predicted)
+        record(f"ERASE, {part}", f"test accuracy, {name}, {MIDDLE}", right)
+        whole = score[name, "ERASE", MIDDLE]
+        change[name, part] = 100 * (right - whole).mean(1)
+
+# %% mystnb={"figure": {"caption": "What each part of ERASE is worth at 30 % symmetric noise: change of test accuracy when the part is taken out, for both graphs. Left of zero, the part helps. Bars: 95 % intervals over seeds.", "name": "fig-erase-parts"}, "image": {"alt": "One row for each of five variants and two markers with error bars per row, one for each graph, on an axis of change in accuracy with a line at zero."}} tags=["hide-input", "show"]
+fig, ax = plt.subplots(figsize=(6.6, 2.9))
+for g, look in zip(worlds, ((0, "^", -0.15), (1, "o", 0.15))):
+    color, mark, offset = plots.COLORS[look[0]], *look[1:]
+    ys = np.stack([change[g, part] for part in PARTS], 1)
+    plots.points(ax, PARTS, ys, g, color, mark, offset, horizontal=True)
+ax.axvline(0, color="black", linewidth=0.8)
+ax.invert_yaxis()
+ax.set(xlabel="change in test accuracy, points")
+plots.legend_below(fig)
+plt.show()
+
+# %% tags=["hide-input", "show"]
+for g in worlds:
+    gaps = ", ".join(f"{part} {change[g, part].mean():+.1f}" for part in PARTS)
+    paper.say(f"**{g}**, change in points: {gaps}.")
 
 # %% [markdown]
 # ### Right angles
 #
-# The promise of the loss was a representation in which classes are orthogonal. The heat maps show the cosine between any two
-# test nodes, sorted by true class, for the features that the probe sees and, for comparison, the hidden layer of the GCN
-# with cross entropy. Both end in a ReLU, so cosines lie between zero and one.
+# The promise of the loss was a representation in which classes are orthogonal. The heat maps show the cosine between any
+# two test nodes, sorted by true class, for the features that the probe sees and, for comparison, the hidden layer of the
+# GCN with cross entropy. Both end in a ReLU, so cosines lie between zero and one.
 
 
 # %%
-def cosines(Z, y, test, K):
-    """Mean absolute cosine of each test node with test nodes of its own and of the other classes: (S, t) each."""
+def between_classes(Z, y, test):
+    # Mean absolute cosine of test nodes of different classes: (S,).
     Z = Z.gather(1, test[..., None].expand(-1, -1, Z.shape[-1]))
-    own = F.one_hot(y.gather(1, test), K).to(Z.dtype)
-    similar = (Z @ Z.mT).abs()
-    by_class, size = similar @ own, own.sum(1, keepdim=True)
-    total, inside = by_class.sum(-1), (by_class * own).sum(-1)
-    mates = (size * own).sum(-1)
-    itself = similar.diagonal(dim1=1, dim2=2)
-    within = (inside - itself) / (mates - 1).clamp(min=1)
-    between = (total - inside) / (Z.shape[1] - mates)
-    return within.cpu().numpy(), between.cpu().numpy()
+    y = y.gather(1, test)
+    other = y[:, :, None] != y[:, None]
+    return ((Z @ Z.mT).abs() * other).sum((1, 2)) / other.sum((1, 2))
 
 
 angle = {}
 for name, world in worlds.items():
     for method in ("GCN", "ERASE"):
-        found = runs[name, method, "asymmetric", MIDDLE]
-        angle[name, method] = cosines(found.Z, world.y, world.test, world.K)
-        for which, values in zip(("within", "between"), angle[name, method]):
-            metric = f"mean absolute cosine {which} classes, {name}"
-            paper.arm(method, metric, values.mean(1), unit="")
+        Z = runs[name, method, PAIRED].Z
+        cosine = between_classes(Z, world.y, world.test).cpu().numpy()
+        metric = f"absolute cosine between classes, {name}, {PAIRED}"
+        paper.arm(method, metric, cosine, unit="")
+        angle[name, method] = cosine.mean()
 
-# %% mystnb={"figure": {"caption": "Absolute cosine between test nodes of the real graph, sorted by true class, first seed, asymmetric noise at the middle rate. Left the hidden layer of the GCN, right the representation of ERASE. Look for dark squares on the diagonal and white elsewhere.", "name": "fig-erase-cosine"}, "image": {"alt": "Two square heat maps with blue lines between the classes. In the right one, of ERASE, squares along the diagonal are dark and the rest is lighter; some patches off the diagonal show which classes are confused."}} tags=["hide-input"]
-world = worlds[REAL]
-classes = SECTIONS if REAL == "Debian" else range(world.K)
-order = world.test[0][world.y[0][world.test[0]].argsort(stable=True)]
-borders = np.cumsum(np.bincount(world.y[0][order].cpu()))
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharey=True)
-for ax, method in zip(axes, ("GCN", "ERASE")):
-    Z = runs[REAL, method, "asymmetric", MIDDLE].Z[0][order].cpu()
-    image = ax.imshow((Z @ Z.mT).abs(), cmap="Greys", vmin=0, vmax=1, rasterized=True)
-    for b in borders[:-1]:
-        ax.axhline(b, color=plots.COLORS[0], linewidth=0.8)
-        ax.axvline(b, color=plots.COLORS[0], linewidth=0.8)
-    middles = borders - np.diff(borders, prepend=0) / 2
-    ax.set_xticks(middles, classes, rotation=45)
-    ax.set_yticks(middles, classes)
-    ax.grid(visible=False)
-    ax.set(title=method, xlabel=f"true class, {REAL}")
-axes[0].set_ylabel(f"true class, {REAL}")
+# %% mystnb={"figure": {"caption": "Absolute cosine between test nodes of the real graph, sorted by true class (at `small`: admin, net, science, sound, x11) with a line at the end of each class, first seed, 30 % asymmetric noise. Left the hidden layer of the GCN, right the representation of ERASE. Look for dark squares on the diagonal and white elsewhere.", "name": "fig-erase-cosine"}, "image": {"alt": "Two square heat maps with lines between the classes. In the right one, of ERASE, squares along the diagonal are dark and the rest is lighter; some patches off the diagonal show which classes are confused."}} tags=["hide-input", "show"]
+test, y = worlds[REAL].test[0], worlds[REAL].y[0]
+order = test[y[test].argsort(stable=True)]
+borders = np.cumsum(np.bincount(y[order].cpu()))
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.2), sharey=True)
+ticks = dict(ticks=borders - 0.5, labels=range(1, len(borders) + 1))
+for ax, m in zip(axes, ("GCN", "ERASE")):
+    Z = runs[REAL, m, PAIRED].Z[0][order].cpu()
+    image = ax.imshow((Z @ Z.mT).abs(), cmap="Greys", vmin=0, vmax=1)
+    ax.set_xticks(**ticks)
+    ax.set_yticks(**ticks)
+    ax.grid(color=plots.COLORS[0], linewidth=0.8, alpha=1)
+    ax.set(title=m, xlabel=f"classes of {REAL} end here")
 fig.colorbar(image, ax=axes, label="absolute cosine", shrink=0.8)
 plt.show()
 
-# %% mystnb={"figure": {"caption": "Training of ERASE at the middle rate of asymmetric noise: the rate of all nodes together and the weighted rate of the classes (left), and the share of test nodes whose semantic label is the true class (right). Bands: 95 % intervals over seeds.", "name": "fig-erase-rates"}, "image": {"alt": "Left panel: curves of the two coding rates over epochs for both graphs. Right panel: the accuracy of the semantic labels of test nodes over epochs for both graphs."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.0))
-epochs = np.arange(1, cfg.epochs + 1)
-for name, color in zip(worlds, (0, 1)):
-    log = runs[name, "ERASE", "asymmetric", MIDDLE].log
-    for k, (what, line) in enumerate((("all together", "-"), ("by class", "--"))):
-        style = dict(color=plots.COLORS[color], linestyle=line, label=f"{name}, {what}")
-        plots.band(axes[0], epochs, log[:, k].T, **style)
-    plots.band(axes[1], epochs, log[:, 2].T, color=plots.COLORS[color], label=name)
-axes[0].set(xlabel="epoch", ylabel="coding rate, nats")
-axes[1].set(xlabel="epoch", ylabel="correct semantic labels, %")
-for ax in axes:
-    ax.legend(fontsize=8)
-plt.show()
+# %% tags=["hide-input", "show"]
+for g in worlds:
+    ours, theirs = angle[g, "ERASE"], angle[g, "GCN"]
+    paper.say(f"**{g}**, between classes: ERASE {ours:.2f}, GCN {theirs:.2f}.")
 
 # %% [markdown]
 # ## Paper against measured
 #
-# The tables of the paper could not be read, so its claims stand here as sentences without numbers. For the block model effects are paired
-# over seeds that share nothing. On Debian, and on the citation graphs of `full`, the intervals are widened by the spread over the shared test nodes.
-
+# The tables of the paper could not be read, so its claims stand here as sentences without numbers. A claim on *broad
+# noise levels* is judged on the mean over all types and rates of noise of the figure above; the leads at each of them
+# stand below it.
 
 # %%
-IDS = {  # ids of the claims that all graphs share, in the order of their use
-    ("block model",): """
-        sbm_beats_gcn_symmetric sbm_beats_gcn_asymmetric sbm_beats_propagated
-        sbm_denoising_helps sbm_prototypes_help sbm_propagation_helps
-        sbm_probe_semantic sbm_between_orthogonal sbm_within_aligned
-        sbm_margin_grows_symmetric sbm_margin_grows_asymmetric sbm_labels_corrected
-    """,
-    ("Debian",): """
-        debian_beats_gcn_symmetric debian_beats_gcn_asymmetric debian_beats_propagated
-        debian_denoising_helps debian_prototypes_help debian_propagation_helps
-        debian_probe_semantic debian_between_orthogonal debian_within_aligned
-        debian_margin_grows_symmetric debian_margin_grows_asymmetric
-        debian_labels_corrected
-    """,
-    ("Cora", "Citeseer"): """
-        citation_beats_gcn_symmetric citation_beats_gcn_asymmetric
-        citation_beats_propagated citation_denoising_helps citation_prototypes_help
-        citation_propagation_helps citation_probe_semantic
-        citation_between_orthogonal citation_within_aligned
-        citation_margin_grows_symmetric citation_margin_grows_asymmetric
-        citation_labels_corrected
-    """,
-}
-PARTS = "no denoising", "no prototypes", "no propagation", "probe on given labels"
-
-
-def hits(method):
-    return lambda n, k, r: worlds[n].hits(runs[n, method, k, r].predicted)  # (S, t)
-
-
-def without(part):
-    return lambda n, k, r: worlds[n].hits(ablated[n, part, k])
-
-
-def lead(n, k, r):
-    return hits("ERASE")(n, k, r) - hits("GCN")(n, k, r)
-
-
-def judge(names, ids):
-    """All claims on the graphs `names`, judged at the worst arm."""
-
-    def arms(value, kinds=KINDS, rates=(None,)):
-        found = {}
-        for n, k, r in itertools.product(names, kinds, rates):
-            arm = k if r is None else f"{k} {r:g}"
-            found[f"{n}, {arm}" if len(names) > 1 else arm] = value(n, k, r)
-        return found
-
-    def compare(claim, ours, baseline):
-        """Seeds share the test nodes, except in the block model."""
-        if "block model" in names:
-            pair = [{a: v.mean(1) for a, v in s.items()} for s in (ours, baseline)]
-            paper.claim(claim, ours=pair[0], baseline=pair[1])
-        else:
-            paper.claim(claim, ours_items=ours, baseline_items=baseline)
-
-    for claim, kind in zip(ids[:2], KINDS):
-        pair = [arms(hits(m), [kind], cfg.rates) for m in ("ERASE", "GCN")]
-        compare(claim, *pair)
-    pair = [hits("ERASE"), hits("GCN on propagated labels")]
-    compare(ids[2], *(arms(value, KINDS, cfg.rates) for value in pair))
-    for claim, part in zip(ids[3:7], PARTS):
-        compare(claim, arms(without("ERASE")), arms(without(part)))
-    for claim, which, bound in ((ids[7], 1, 0.2), (ids[8], 0, 0.6)):
-        values = arms(lambda n, k, r: angle[n, "ERASE"][which], ["asymmetric"])
-        limit = {arm: np.full_like(v, bound) for arm, v in values.items()}
-        compare(claim, values, limit)
-    for claim, kind in zip(ids[9:11], KINDS):
-        if "block model" in names:
-            curve = [lead(names[0], kind, r).mean(1) for r in cfg.rates]
-            tens = [10 * rate for rate in cfg.rates]
-            paper.claim(claim, x=tens, ours=np.stack(curve, 1))
-        else:
-            ends = cfg.rates[-1], cfg.rates[0]
-            compare(claim, *(arms(lambda n, k, _: lead(n, k, r), [kind]) for r in ends))
-    ours, base = (arms(lambda n, k, r: corrected[n, k][which]) for which in (1, 0))
-    paper.claim(ids[11], ours=ours, baseline=base)
-
-
-for names, ids in IDS.items():
-    if names[0] in worlds:
-        judge(names, ids.split())
 paper.report()
 
 # %% [markdown]
+# ## What to take away
+
+# %% tags=["hide-input", "show"]
+for g in worlds:
+    at = {(m, e): 100 * score[g, m, e].mean() for m in METHODS for e in NOISE}
+    mean = {m: np.mean([at[m, e] for e in cfg.noise]) for m in METHODS}
+    best = max((m for m in METHODS if m != "ERASE"), key=mean.get)
+    half, clean = (at["ERASE", e] - at["GCN", e] for e in (HALF, NOISE[0]))
+    paper.say(
+        f"**{g}.** With half of the labels wrong ERASE leads the GCN by "
+        f"{half:.0f} points, with clean labels by {clean:+.1f}. Over all noise "
+        f"the strongest rival is *{best}*, to which ERASE stands at "
+        f"{mean['ERASE'] - mean[best]:+.1f} points."
+    )
+
+# %% [markdown]
+# **When to use it.** Where many labels of a graph are wrong, a third and more, and neighbours tend to share their class:
+# there it keeps much of what a plain network loses, and what does it are the votes, above all those of the prototypes.
+# **When not.** With clean or nearly clean labels there is nothing to win, and on a graph of weak ties something to lose:
+# look at the column "clean" of the table before you choose. The cheap rival, a GCN with a robust loss that stops early, is
+# one line of code and comes close on Debian. The votes *before* training, the first half of what the authors call
+# decoupled propagation, correct next to nothing in graphs this sparse, where few training nodes are neighbours.
+#
 # ## What differs from the paper
 #
-# - **Data.** A block model of 500 nodes and a part of the Debian dependency graph, instead of Cora, CiteSeer, PubMed, CoraFull and
-#   ogbn-arxiv. Twenty labels per class, as in the public splits of those sets. The scale `full` uses Cora and CiteSeer; the three larger graphs are not used at any scale.
-# - **What could be read.** The method and its settings, from descriptions of the authors' code; the paper's tables could not be read,
-#   so no published number stands beside ours. The authors' code may be used for non-commercial research only; everything here is written from the formulas.
-# - **Encoder.** A graph convolutional network with 32 hidden and 32 output units instead of graph attention with 8 heads, 256 hidden and 512 output
-#   units. The GCN is also the baseline; the comparison with attention is left out for its cost. Where $p$ is smaller, rows divided by their L1 norm are longer, so $\epsilon$ has another meaning; it is tuned here.
-# - **Training.** 80 epochs at learning rate 0.01 instead of up to 400 at 0.001. $\alpha$, $\beta$, $T$ and $\gamma_2$ are
-#   the authors' values for Cora on both graphs; they use others on other sets, and so does `full` on CiteSeer.
-# - **Which epoch counts.** The authors' evaluation reports the test accuracy at the epoch with the best accuracy on *clean* validation labels.
-#   Here validation labels are noisy, serve for one knob per method, and the last epoch counts.
-# - **Noise.** Exactly the stated share is changed instead of each label with that probability. The noise rates at the small scale are 10, 30 and 50 %.
-# - **Grids.** The two GCNs and the perceptron choose the strongest weight decay of their grid, ERASE the largest $\epsilon$ on the block model,
-#   label propagation its largest share on Debian: wider grids could help each of them.
-# - **Votes during training** use the representation of the same forward pass, dropout included; for the final labels dropout is off.
-# - **Thresholds.** "Near zero" and "high" cosines are read as below 0.2 and above 0.6.
-# - **Rivals of ours.** GCN on propagated labels, and the perceptron with the same tuning.
-# - **Heat map and table** are redrawn; the authors' scatter plots of features are not, nor the curves over $\beta$ and $T$ (the ablations are their ends).
-# - **`full`** has the authors' width, epochs, learning rate and, on Cora and CiteSeer, their $\alpha$, $\beta$ and $T$; its encoder is convolutional too, and it has never been run.
-# - **Intervals.** On the real graphs training nodes are shared between seeds in part, which the interval of the claim on corrected training labels does not know.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** 40 epochs with more seeds: there ERASE was mostly lower at 50 % noise
-#   and, on Debian, at 10 %, so that the shorter training may sell it short; it has fewer seeds instead. Sections
-#   `graphics`, `mail`, `science`, `sound`, `x11`: one of them has too few packages in the connected part for twenty labels.
+# - **Data.** A block model of 1,200 nodes and a part of the Debian dependency graph, instead of Cora, CiteSeer, PubMed,
+#   CoraFull and ogbn-arxiv. Twenty labels per class, as in the public splits of those sets. The scale `full` uses Cora and
+#   Citeseer; the three larger graphs are used at no scale.
+# - **What could be read.** The abstract, the outline and the authors' code; the paper's tables could not be read, so no
+#   published number stands beside ours, and which baselines it ran is not known here. The authors' code may be used for
+#   non-commercial research only; everything here is written from the formulas.
+# - **Encoder.** A graph convolutional network with 32 hidden and 32 output units (64 and 64 at `full`) instead of graph
+#   attention with 8 heads, 256 hidden and 512 output units. The rivals have the same encoder.
+# - **Training.** At most 120 epochs at learning rate 0.02 instead of up to 400 at 0.001; `full` has their learning rate
+#   and at most 300 epochs. $\alpha$, $\beta$, $T$ and $\gamma_2$ are the authors' values for Cora, on Citeseer those for
+#   CiteSeer; $\epsilon$ is chosen from a grid that contains theirs.
+# - **Which epoch counts.** The authors' evaluation reports the test accuracy at the epoch with the best accuracy on *clean*
+#   validation labels. Here the number of epochs is one knob of every method, chosen with noisy validation labels on two
+#   of the seeds (one at `full`), and the last epoch counts.
+# - **Noise.** Exactly the stated share is changed (of each class, for asymmetric noise) instead of each label with that
+#   probability, and each seed draws its own; the authors' ten runs share one draw. The rates are 10, 30 and 50 %,
+#   and 30 % alone for asymmetric noise.
+# - **Votes during training** use the representation of the same forward pass, dropout included, as theirs; for the final
+#   labels dropout is off, where theirs are those of the last training step.
+# - **Rivals of ours.** GCN on propagated labels and the robust loss. A plain perceptron, and graph attention, were left out.
+# - **Heat map** is redrawn; the authors' scatter plots of features are not, nor curves over $\beta$ and $T$.
+# - **At `full`** training nodes are shared between seeds, which the intervals do not know; the test nodes are shared too,
+#   which they do.
+# - **Power.** Between seeds the lead on Debian varies by about four points; finding three would take some fifty seeds, so
+#   the lead over broad noise is shown there without a verdict. At `full` four seeds fit a quarter of an hour of a processor.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 40 epochs without an early stop; block models with stronger
+#   features, where the GCN with 10 % wrong labels is so near to the clean one that no lead of two points can be had, and
+#   with fewer edges within a class, which need more seeds; the seven largest sections of Debian, at three times the cost
+#   and the same spread between seeds; a fixed half of Debian as test set, whose few nodes alone moved a lead by more than
+#   a point; choices on 100 or 200 validation labels, where the choice alone moved a lead by three points; grids whose
+#   choice lay at their end. At `small` the weight decay of the GCN on the block model still does: next to none, which is
+#   where such a grid ends by nature.
+#
+# ## On your own data
+#
+# One graph, features, labels for some of the nodes: out come a label for every node and a flag for every labelled node
+# whose label the votes overruled. Here it runs on handwritten digits that are joined to their nearest neighbours.
+
+
+# %% tags=["own-data"]
+def correct_on_graph(A, x, y, labelled, eps=0.05, epochs=80, lr=0.01, width=32):
+    # ERASE on your graph: labels of all nodes (n,), doubted labels (m,) bool.
+    # A: (n, n) scipy adjacency, symmetric. x: (n, d) features. y: (m,) class
+    # numbers from 0 of the nodes `labelled` (m,), some of them wrong.
+    parts, votes = (labelled, labelled[:0], labelled[:0]), CORA_VOTES
+    everything = np.full(A.shape[0], y.max())  # the others are never read
+    world = make_world("yours", [A], [x], [everything], [parts], votes, [0])
+    Y0 = denoised(world, torch.from_numpy(y)[None].to(DEVICE))
+    net = GCNs((x.shape[1], width, width), [0])
+    adam, masks = adam_of(net, lr, 5e-4), dropout([0], "inputs", world.x.kept)
+    for _ in range(epochs):
+        training_step(net, adam, world, Y0, next(masks), eps, votes)
+    found = finished(net, world, Y0, votes)
+    labels = found.labels[0].cpu().numpy()[labelled]
+    return found.predicted[0].cpu().numpy(), labels != y
+
+
+from sklearn.datasets import load_digits
+from sklearn.neighbors import kneighbors_graph
+
+(x, y), rng = load_digits(return_X_y=True), np.random.default_rng(0)
+x, y = x[:500] / 16 - x.mean(0) / 16, y[:500]
+A = kneighbors_graph(x, 8)
+labelled, wrong = rng.permutation(500)[:150], rng.random(150) < 0.3
+given_y = np.where(
+    wrong, (y[labelled] + rng.integers(1, 10, 150)) % 10, y[labelled]
+)
+predicted, overruled = correct_on_graph(A.maximum(A.T), x, given_y, labelled)
+others = ~np.isin(np.arange(500), labelled)
+right, caught = predicted[others] == y[others], overruled[wrong]
+paper.say(
+    f"500 digits, 150 of them labelled, {100 * wrong.mean():.0f} % wrongly: "
+    f"{100 * right.mean():.0f} % of the others get their class; overruled are "
+    f"{100 * caught.mean():.0f} % of the wrong labels and "
+    f"{100 * overruled[~wrong].mean():.0f} % of the right ones."
+)
+
+# %% [markdown]
+# - **Tune first** the number of epochs and $\epsilon$, on validation labels that may be noisy; then $T$, which is how far
+#   votes travel.
+# - **It costs** about twice a graph convolutional network of the same width; the log-determinants grow with the cube of
+#   the outputs, and the votes need the whole graph in memory.
+# - **It fails** where neighbours are mostly of other classes, where a class has so few labels that most of them are wrong,
+#   and it gains nothing over a plain GCN with few wrong labels.
+#
+# Well-kept: [PyTorch Geometric](https://pytorch-geometric.readthedocs.io) has the encoders and label propagation;
+# [cleanlab](https://docs.cleanlab.ai) finds wrong labels from any classifier's probabilities, without the graph.
 #
 # ## Exercises
 #
 # ### Exercise 1
 #
-# Is the training needed for the semantic labels? ERASE's own semantic labels of the test nodes are predictions, too. Compare them with the probe
-# at the middle noise rate. Which do you expect to be better where, and why?
+# Is the probe needed? ERASE's own semantic labels of the test nodes are predictions, too. Compare both at 30 % wrong
+# labels. Which do you expect to be better where, and why?
 
 # %% tags=["solution", "hide-cell"]
-for name, world in worlds.items():
-    for kind in KINDS:
-        found = runs[name, "ERASE", kind, MIDDLE]
-        paper.say(
-            f"{name}, {kind}: semantic labels {world.test_score(found.labels).mean():.1f} %, probe "
-            f"{world.test_score(found.predicted).mean():.1f} %; in the first epoch, before any training, the semantic labels had "
-            f"{found.log[0, 2].mean():.1f} %."
-        )
+for g, e in [(g, e) for g in worlds for e in (MIDDLE, PAIRED)]:
+    found, w = runs[g, "ERASE", e], worlds[g]
+    gap = 100 * (hits(w, found.predicted) - hits(w, found.labels)).mean(1)
+    (mean,), (spread_of,) = plots.interval(gap[:, None])
+    paper.say(
+        f"{g}, {e}: the probe gains {mean:+.1f} +- {spread_of:.1f} points."
+    )
 
 # %% [markdown]
+# The votes blur: a node between two classes takes the class of its neighbours. The probe reads the node's own
+# representation, which the votes have only taught.
+#
 # ### Exercise 2
 #
-# Propagation with $AD^{-1}$ lets a node share itself out. Replace it by $D^{-1}A$, the plain average over neighbours, in the votes
-# during training. (Hint: `train_erase` takes the matrix as `A`; the transpose of one normalisation is the other.) On which of the two graphs can it
-# matter more? Try that one.
+# Propagation with $AD^{-1}$ lets a node share itself out. Replace it by $D^{-1}A$, the plain average over neighbours, in
+# the votes during training. (Hint: give the world another `column`.) On which graph can it matter more? Try that one.
 
 # %% tags=["solution", "hide-cell"]
-name, world = REAL, worlds[REAL]
-average = to_torch(
-    [normalise(A, "column").T.tocsr() for A in world.graphs], paper.device
-)
-y_noisy = given[name, "asymmetric", MIDDLE][0]
-found = train_erase(world, y_noisy, chosen[name]["ERASE"], A=average)
-whole = runs[name, "ERASE", "asymmetric", MIDDLE]
-same = 100 * (found.labels == whole.labels).float().mean().item()
-paper.say(
-    f"{name}: averaging {world.test_score(found.predicted).mean():.1f} %, sharing "
-    f"{world.test_score(whole.predicted).mean():.1f} %; the final semantic labels agree on {same:.0f} % of the nodes."
-)
-paper.say(
-    "Where all nodes have the same degree the two matrices are equal. The more uneven the degrees, the more they differ: under sharing, a node with "
-    "many neighbours collects large sums and whispers to each."
-)
+w = SimpleNamespace(**vars(worlds[REAL]))
+w.column = to_torch([normalise(A, "column").T for A in w.graphs], DEVICE)
+best, epochs = chosen[REAL, "ERASE"]
+*_, found = train_erase(w, given[REAL, MIDDLE], best, (epochs,))
+gap = 100 * (hits(w, found.predicted) - score[REAL, "ERASE", MIDDLE]).mean(1)
+(mean,), (spread_of,) = plots.interval(gap[:, None])
+paper.say(f"{REAL}: averaging gains {mean:+.1f} +- {spread_of:.1f} points.")
 
 # %% [markdown]
+# Where all nodes have the same degree the two matrices are equal. The more uneven the degrees, the more they differ:
+# under sharing, a node with many neighbours collects large sums and whispers to each.
+#
 # ## References
 #
-# The paper: {cite}`erase`. Coding rates: {cite}`ma2007coding`; as an objective for representations: {cite}`yu2020mcr2`. Graph convolutional networks:
-# {cite}`kipf2017gcn`. Label propagation: {cite}`zhou2004consistency`. The bound on the Hessian: {cite}`bohning1992`.
+# The paper: {cite}`erase`. Coding rates: {cite}`ma2007coding`; as an objective for representations:
+# {cite}`yu2020mcr2`. Graph convolutional networks: {cite}`kipf2017gcn`. Generalised cross entropy: {cite}`zhang2018gce`.
+# Label propagation: {cite}`zhou2004consistency`. The bound on the Hessian: {cite}`bohning1992`. The citation graphs:
+# {cite}`yang2016planetoid`.

@@ -661,7 +661,7 @@ fig.legend(
 )
 plt.show()
 
-
+# %% tags=["hide-input", "show"]
 def lead(a, b):
     """A difference of two arms in words: mean with its 95 % interval."""
     mean, half = plots.interval((a - b)[:, None])
@@ -754,6 +754,8 @@ for ax, (price, points) in zip(axes, priced.items()):
 axes[0].set_ylabel("test accuracy, %")
 fig.colorbar(dots, ax=axes, label="weak share, %", pad=0.01)
 plt.show()
+
+# %% tags=["hide-input", "show"]
 told = "; ".join(told)
 paper.say(f"Weak shares in % along the frontier, cheap to dear: {told}.")
 

@@ -16,9 +16,9 @@
 #
 # **In one line.** Repair the class distributions in a space that was learned without labels, draw points from them, and stay near that space; and which of these parts carry the gain when labels are wrong and classes are rare.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The stages follow the paper's text; the formulas of borrowing and of the training loss, and all constants, are ours, as we could not read them.
+# **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The formulas were read in reproductions of the paper's pages; the constants, and how many points are dropped and drawn, could not be read and are ours.
 #
-# **The published run**: not stated in what we could read. **This notebook**: at `small` about 90 s of one core. At `full` MoCo for 200 epochs and some twenty classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
+# **The published run**: CIFAR-10 and CIFAR-100 with imbalances 10 and 100 and noise of 10 to 50 %, ResNet-32. **This notebook**: at `small` about 125 s of one core. At `full` MoCo for 200 epochs and some two dozen classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -119,23 +119,21 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # have hundreds of examples while others have a dozen: the data are **long-tailed**, with few *head* classes and a
 # *tail* of rare ones.
 #
-# For each trouble alone there are good remedies. For both at once, each remedy makes the other trouble worse.
+# For each trouble alone there are good remedies. Where both meet, each makes the other worse.
 #
-# - Noisy labels are often cleaned by their loss: what a network finds hard to fit is probably mislabelled
+# - Noisy labels are often found by their loss: what a network finds hard to fit is probably mislabelled
 #   {cite}`han2018coteaching`. But a correctly labelled image of a rare class is hard to fit as well, and is thrown out.
 # - Rare classes are often given more weight {cite}`menon2021`. But then every false label that sits in a rare class gets
 #   more weight too.
 #
 # Zhang et al. {cite}`rcal` look for a place where labels cannot have done any harm: features that were learned **without
-# labels**, by contrastive learning. In such a space the images of one class form a cloud whether or not they are labelled
-# correctly. If the cloud is roughly Gaussian, then it is described by a mean and a covariance, and these two can be
+# labels**, by contrastive learning. There the images of one class form a cloud, however they are labelled.
+# If the cloud is roughly Gaussian, then a mean and a covariance describe it, and these two can be
 # *repaired*: leave out the points that lie far from the others, and let a rare class borrow part of its statistics from
-# frequent classes nearby. From the repaired Gaussians one draws as many new points as the rare classes lack.
+# frequent classes. From the repaired Gaussians one draws the points that the rare classes lack.
 # The method is called RCAL, for representation calibration.
-#
-# The first figure shows the damage: how many images carry each label, and how many of them rightly.
 
-# %% tags=["hide-input"]
+# %%
 import copy
 import math
 from types import SimpleNamespace
@@ -143,45 +141,44 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from shared import plots, train
-from shared.corrupt import symmetric
-from shared.data import load
+from shared import plots, stack, train
+from shared.data import images, load
 from shared.paper import Paper
+from shared.seeds import torch as stream
 from torch import nn
 from torch.nn import functional as F
 
 paper = Paper("rcal", scale=scale, seeds=seeds)
 plots.style()
 device = paper.device
-K = 10  # classes
-GROUPS = {"many": [0, 1, 2], "medium": [3, 4, 5, 6], "few": [7, 8, 9]}  # class ranks
+K = 10  # classes; those of rank 0 to 2 are the frequent ones:
+GROUPS = {"many": [0, 1, 2], "medium": [3, 4, 5, 6], "few": [7, 8, 9]}
 
 # %% [markdown]
-# The settings of this notebook, for the three scales at which it can run. "n_max" is the size of the most frequent class:
+# The settings of the three scales. "n_max" is the size of the most frequent class at imbalance 10 and at imbalance 100.
 
 # %%
 cfg = paper.settings(
-    images=("14 x 14 grey", "14 x 14 grey", "32 x 32 colour"),
-    n_pool=(400, 2150, 50_000),
-    n_test=(100, 650, 10_000),
-    n_max=(20, 145, 4500),
-    n_max_val=(5, 35, 500),
-    imbalances=((4,), (10, 30), (10,)),
-    noise_rates=((0.4,), (0.2, 0.4), (0.4,)),
-    network=("patches", "patches", "ResNet-18"),
+    pool=(1300, 4500, 50_000),
+    test=(200, 6000, 10_000),
+    n_max=((40, 60), (150, 300), (4500, 4500)),
+    n_max_val=(20, 40, 500),
     features=(8, 32, 64),
+    hidden=((8, 16), (24, 96), ("ResNet-18", 512)),
     contrastive_epochs=(1, 60, 200),
     queue=(32, 256, 4096),
-    batch=(16, 64, 256),
-    epochs=(1, 30, 60),
-    lr=(2e-3, 2e-3, 1e-3),
-    drawn_points=(50, 1000, 20_000),
-    decays=((1e-4, 1.0), (1e-4, 0.3, 1.0), (1e-4,)),
-    taus=((0.5, 1.0), (0.5, 1.0, 1.5), (1.0,)),
-    alphas=((0.3, 1.0), (0.3, 1.0, 3.0), (1.0,)),
-    betas=((0.3, 1.0), (0.3, 1.0, 3.0), (1.0,)),
+    batch=(32, 64, 256),
+    epochs=(1, 50, 60),
+    lr=(5e-3, 5e-3, 1e-3),
+    drawn=(50, 2000, 20_000),
+    decays=((0.3, 1.0), (0.3, 1.0, 3.0), (0.01, 0.1, 1.0)),
+    smoothings=((0.2, 0.3), (0.2, 0.3, 0.4), (0.1, 0.2, 0.3)),
+    taus=((0.5, 1.0), (0.5, 1.0, 1.5), (0.5, 1.0, 1.5)),
+    betas=((0.03, 0.1), (0.03, 0.1, 0.3), (0.03, 0.1, 0.3)),
 )
-MAIN = (cfg.imbalances[0], "paper's", 0.4)  # imbalance, kind of noise, noise rate
+SIZE = dict(zip((10, 100), cfg.n_max))
+CELLS = [(10, 0.2), (10, 0.4), (10, 0.5), (100, 0.4)]  # imbalance, noise rate
+MAIN = (10, 0.4)
 
 # %% [markdown]
 # ## The method
@@ -192,1023 +189,848 @@ MAIN = (cfg.imbalances[0], "paper's", 0.4)  # imbalance, kind of noise, noise ra
 #
 # $$n_k=n_{\max}\,\rho^{-k/(K-1)}$$
 #
-# images, so that the last class has $\rho$ times fewer than the first. Which class of the data set gets which rank is drawn anew for
-# every seed; from here on a label **is** a rank.
+# images, so that the last class has $\rho$ times fewer than the first. Which class of the data set gets which rank is drawn anew
+# for every seed; from here on a label **is** a rank.
 #
-# The paper's theory (Assumption 3.1) says how the labels err: a label of class $k$ becomes $j\ne k$ with probability
-# $\eta\,n_j/n$. In words: with probability $\eta$ an image takes over the label of a randomly chosen image, possibly of its own class (so at "40 %" somewhat fewer than
-# 40 % of the labels are wrong). Wrong labels thus fall mostly on the head. The usual symmetric noise instead sends wrong labels everywhere equally, and we shall look at it
-# as well, because for the tail it is a different world.
+# The paper's Assumption 3.1 says how labels err: one of class $k$ becomes $j\ne k$ with probability
+# $\eta\,n_j/n$. In words: with probability $\eta$ an image takes over the label of a randomly chosen image, possibly of its
+# own class (so at "40 %" somewhat fewer than 40 % of the labels are wrong). Wrong labels thus fall mostly on the head, and
+# every class has about the same share of them.
 
 
 # %%
 def long_tail_counts(n_max, imbalance, classes):
-    """Images of each rank: (classes,) int64, from n_max down to n_max / imbalance."""
-    rank = torch.arange(classes)
-    return (n_max * imbalance ** (-rank / (classes - 1))).round().long()
+    """Images of each rank, at least one: (classes,) int64."""
+    if classes < 2 or imbalance < 1 or n_max < 1:
+        raise ValueError("A long tail needs two classes, imbalance from 1.")
+    fall = imbalance ** (-torch.arange(classes) / (classes - 1))
+    return (n_max * fall).round().long().clamp(min=1)
 
 
-def long_tail_rows(y, counts, skip=None):
-    """Row indices: counts[k] examples of class k, after the first skip[k]."""
-    rows = []
-    for k, n in enumerate(counts.tolist()):
-        start = 0 if skip is None else int(skip[k])
-        found = torch.where(y == k)[0][start : start + n]
-        if len(found) < n:
-            raise ValueError(f"class {k} has too few images: enlarge n_pool.")
-        rows.append(found)
+def long_tail_rows(y, counts, skip):
+    """Row indices: counts[k] examples of class k after its first skip[k]."""
+    pairs = zip(skip.tolist(), counts.tolist())
+    rows = [torch.where(y == k)[0][s : s + n] for k, (s, n) in enumerate(pairs)]
+    if [len(found) for found in rows] != counts.tolist():
+        raise ValueError("A class has too few images for its rank.")
     return torch.cat(rows)
 
 
 def proportional_noise(y, rate, generator):
-    """With probability `rate`, take the label of a random example: (n,) -> (n,)."""
+    """With probability `rate` take the label of a random example: (n,)."""
+    if not 0 <= rate <= 1 or len(y) == 0:
+        raise ValueError(f"Noise needs labels and a rate from 0 to 1: {rate}.")
     redrawn = torch.rand(len(y), generator=generator) < rate
     donor = torch.randint(len(y), (len(y),), generator=generator)
     return torch.where(redrawn, y[donor], y)
 
 
-def add_noise(y, kind, rate, generator):
-    if kind == "symmetric":
-        return symmetric(y, rate, K, generator)[0]
-    return proportional_noise(y, rate, generator)
-
-
-def generator(seed, stream):
-    """One random stream for each purpose, so that arms differ in nothing else."""
-    return torch.Generator().manual_seed(100 * seed + stream)
-
-
-def one_seed(seed, imbalance, kind, rate):
-    """Long-tailed noisy training and validation images, clean balanced test images."""
-    g = generator(seed, 0)
-    rank = torch.randperm(K, generator=g)  # class of the data set -> rank
+# %% tags=["hide-input"]
+def one_seed(seed, imbalance, rate):
+    """Long-tailed noisy training and validation images, clean test images."""
     if paper.scale == "full":
         d = load("cifar10", scale="full")
-        order = torch.randperm(len(d.y_train), generator=g)
-        pool, y_pool = d.x_train[order], rank[d.y_train[order]]
-        x_test, y_test = d.x_test, rank[d.y_test]
+        g = stream(seed, "subset")
+        mixed = torch.randperm(len(d.y_train), generator=g)
+        pool, y = d.x_train[mixed].float() / 255, d.y_train[mixed]
+        d.x_test = d.x_test.float() / 255
     else:
-        sizes = dict(train=cfg.n_pool, test=cfg.n_test)
-        d = load("fashion_mnist", scale=paper.scale, seed=seed, **sizes)
-        pool, y_pool = F.avg_pool2d(d.x_train, 2), rank[d.y_train]
-        x_test, y_test = F.avg_pool2d(d.x_test, 2), rank[d.y_test]
-    counts = long_tail_counts(cfg.n_max, imbalance, K)
-    rows = long_tail_rows(y_pool, counts)
-    val = long_tail_rows(y_pool, long_tail_counts(cfg.n_max_val, imbalance, K), counts)
-    rest = torch.ones(len(y_pool), dtype=torch.bool)  # clean images for reference
-    rest[rows] = rest[val] = False
-    g = generator(seed, 1)
-    noisy = [add_noise(y_pool[part], kind, rate, g) for part in (rows, val)]
-    x = dict(x=pool[rows], x_val=pool[val], x_rest=pool[rest], x_test=x_test)
-    y = dict(y=y_pool[rows], y_rest=y_pool[rest], y_test=y_test)
-    return x | y | dict(y_noisy=noisy[0], y_val_noisy=noisy[1])
+        d = images(paper.scale, seed, train=cfg.pool, test=cfg.test)
+        pool, y = d.x_train, d.y_train
+    rank = torch.randperm(K, generator=stream(seed, "order of the classes"))
+    y, d.y_test = rank[y], rank[d.y_test]
+    counts = long_tail_counts(SIZE[imbalance], imbalance, K)
+    rows = long_tail_rows(y, counts, 0 * counts)
+    val = long_tail_counts(cfg.n_max_val, imbalance, K)
+    val = long_tail_rows(y, val, counts)
+    g = stream(seed, "noise")
+    noisy = [proportional_noise(y[part], rate, g) for part in (rows, val)]
+    x = dict(x=pool[rows], x_val=pool[val], x_test=d.x_test, y_test=d.y_test)
+    return x | dict(y=y[rows], y_noisy=noisy[0], y_val_noisy=noisy[1])
 
 
-def make_data(imbalance, kind, rate):
-    """The seeds' data side by side: every tensor has a leading axis of length S."""
-    parts = [one_seed(seed, imbalance, kind, rate) for seed in paper.seeds]
-    stacked = {k: torch.stack([p[k] for p in parts]).to(device) for k in parts[0]}
-    return SimpleNamespace(**stacked)
+def make_data(imbalance, rate):
+    parts = [one_seed(seed, imbalance, rate) for seed in paper.seeds]
+    columns = {k: torch.stack([p[k] for p in parts]) for k in parts[0]}
+    return SimpleNamespace(**{k: v.to(device) for k, v in columns.items()})
 
 
-cells = {
-    (imbalance, kind, rate): make_data(imbalance, kind, rate)
-    for imbalance in cfg.imbalances
-    for kind, rate in [("paper's", r) for r in cfg.noise_rates] + [("symmetric", 0.4)]
-}
+cells = {cell: make_data(*cell) for cell in CELLS}
 data = cells[MAIN]
-paper.resampled("images of all parts", "order of the classes", "label noise")
-paper.resampled("initialisation", "augmentation", "drawn points", "order")
+paper.resampled("images", "class order", "noise", "initialisation", "order")
 if paper.scale == "full":
     paper.shared_part("test images", "CIFAR-10 has one official test set")
 
-# %% mystnb={"figure": {"caption": "Training images by the label they carry, most frequent class first: labels that are right and labels that are wrong, for the paper's noise and for symmetric noise of the same rate; means over seeds. Under the paper's noise every label is wrong about equally often; under symmetric noise the labels of rare classes are mostly wrong.", "name": "fig-rcal-damage"}, "image": {"alt": "Two panels of stacked bars over ten class ranks. Left, the paper's noise: bars fall steeply and the wrong part is a similar share of each. Right, symmetric noise: the right part falls steeply while the wrong part stays level, so that it makes up most of the last bars."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), sharey=True)
-for ax, kind in zip(axes, ("paper's", "symmetric")):
-    d = cells[MAIN[0], kind, 0.4]
-    given = F.one_hot(d.y_noisy, K).float()
-    right = (given * (d.y == d.y_noisy)[..., None]).sum(1).mean(0).cpu()
-    wrong = given.sum(1).mean(0).cpu() - right
-    ax.bar(range(K), right, color=plots.COLORS[2], label="right")
-    ax.bar(range(K), wrong, bottom=right, color=plots.COLORS[1], label="wrong")
-    ax.set(title=f"{kind} noise, 40 %", xlabel="given label, by rank", xticks=range(K))
-axes[0].set_ylabel("training images")
-axes[1].legend(title="label")
+# %% [markdown]
+# What the damage looks like: the images of one seed that carry a rare class's label.
+
+# %% mystnb={"figure": {"caption": "Images of the first seed that carry the label of one few-shot class, at imbalance 10 and 40 % noise. Those with an orange frame do not belong to it. Look at how few right ones there are to learn from.", "name": "fig-rcal-damage"}, "image": {"alt": "Two rows of small grey images of clothes that carry one and the same label; several are framed because they show another kind of clothes."}} tags=["hide-input", "show"]
+fig, axes = plt.subplots(2, 9, figsize=(6.8, 1.7))
+for ax, place in zip(axes.flat, torch.where(data.y_noisy[0] == 7)[0]):
+    ax.imshow(data.x[0, place].cpu().permute(1, 2, 0), cmap="gray_r")
+    wrong = bool(data.y[0, place] != 7)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=wrong, color=plots.COLORS[1], linewidth=3)
 plt.show()
+
+# %% tags=["hide-input", "show"]
+rare = (data.y_noisy >= 7) & (data.y == data.y_noisy)
+paper.say(
+    f"{100 * (data.y != data.y_noisy).float().mean():.0f} % of the labels are "
+    f"wrong, and {rare.sum(1).float().mean():.0f} of {data.y.shape[1]} images "
+    "rightly carry one of the three rarest."
+)
 
 # %% [markdown]
 # ### Stage 1: features without labels
 #
-# The paper uses MoCo {cite}`he2020moco`, a contrastive method that has **two** encoders. Both see a randomly cropped, flipped and
-# brightened view of the same image. The *query* encoder $f$ learns by gradients. The *key* encoder is a slow copy, whose weights
-# drift towards those of $f$ by a moving average. Behind each stands a small projection head, and its output is
+# The paper uses MoCo {cite}`he2020moco`, a contrastive method that has **two** encoders. Both see a randomly cropped, flipped
+# and brightened view of the same image. The *query* encoder $f$ learns by gradients. The *key* encoder is a slow copy, whose
+# weights drift towards those of $f$. Behind each stands a small projection head, whose output is
 # scaled to length one. A query $q$ has to find its own key $k^+$ among the keys of earlier batches, which wait in a **queue**:
 #
 # $$\ell=-\log\frac{\exp(q^\top k^+/\tau)}{\exp(q^\top k^+/\tau)+\sum_{k\in\text{queue}}\exp(q^\top k/\tau)} .$$
 #
-# In the code every tensor has a leading axis `S`: the networks of all seeds train side by side on their own data and share
-# nothing, and losses are added over that axis, so each network gets the gradient it would get alone.
+# In the code every tensor has a leading axis `S`: the networks of all seeds train side by side and share
+# nothing; losses are added over that axis, so each network gets the gradient it would get alone.
 
 
 # %%
 def info_nce(q, k, queue, tau):
-    """Unit vectors q, k (S, B, d), queue (S, Q, d) -> mean loss of each seed (S,)."""
+    """Unit vectors q, k (S, B, d), queue (S, Q, d) -> mean losses (S,)."""
+    if q.shape != k.shape or tau <= 0:
+        raise ValueError("Every query has one key, and tau is above zero.")
     positive = (q * k).sum(-1, keepdim=True)  # (S, B, 1)
     logits = torch.cat([positive, q @ queue.transpose(-1, -2)], dim=-1) / tau
     return -logits.log_softmax(-1)[..., 0].mean(-1)
 
 
-def pixels(x):
-    return x.float() / 255 if x.dtype == torch.uint8 else x
-
-
-def view(x, streams, min_area=0.4, jitter=0.4):
-    """Random crop, flip, brightness and contrast: (S, B, c, h, w) -> the same."""
-    images = pixels(x).flatten(0, 1)
-    u = torch.cat([torch.rand(x.shape[1], 7, generator=g) for g in streams])
-    area, aspect = min_area + (1 - min_area) * u[:, 0], (4 / 3) ** (2 * u[:, 1] - 1)
-    w, h = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    maps = torch.zeros(len(images), 2, 3)
-    maps[:, 0, 0] = torch.where(u[:, 4] < 0.5, -w, w)
-    maps[:, 0, 2] = (2 * u[:, 2] - 1) * (1 - w)
-    maps[:, 1, 1], maps[:, 1, 2] = h, (2 * u[:, 3] - 1) * (1 - h)
-    grid = F.affine_grid(maps.to(images.device), images.shape, align_corners=False)
-    out = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    factors = (1 + jitter * (2 * u[:, 5:] - 1)).to(images.device)[..., None, None, None]
-    out = out * factors[:, 0]
-    mean = out.mean((1, 2, 3), keepdim=True)
-    return (mean + (out - mean) * factors[:, 1]).view(x.shape)
-
-
-# %% [markdown]
-# **The networks.** At the scale `small` an encoder cuts the image into 3 x 3 overlapping patches of 6 x 6 pixels, sends each patch through the same 24
-# units (which is a convolution with stride 4), and all of them through a layer of 64 units to 32 features. At `full` a ResNet-18 stands in that
-# place. The features have no ReLU behind them, as half a Gaussian is not a Gaussian.
-
-
-# %%
-class Linears(nn.Module):
-    """S independent linear layers: (S, B, i) -> (S, B, o)."""
-
-    def __init__(self, i, o, streams, bound=None):
-        super().__init__()
-        bound = (6 / i) ** 0.5 if bound is None else bound
-        draws = torch.stack([2 * torch.rand(i, o, generator=g) - 1 for g in streams])
-        self.weight = nn.Parameter(bound * draws)
-        self.bias = nn.Parameter(torch.zeros(len(streams), 1, o))
-
-    def forward(self, x):
-        return torch.baddbmm(self.bias.to(x.dtype), x, self.weight.to(x.dtype))
-
-
-class Patches(nn.Module):
-    """S small convolutional networks: (S, B, 1, 14, 14) -> (S, B, 64)."""
-
-    width = 64
-
-    def __init__(self, streams):
-        super().__init__()
-        self.patch = Linears(36, 24, streams)
-        self.mix = Linears(9 * 24, self.width, streams)
-
-    def forward(self, x):
-        S, B = x.shape[:2]
-        patches = x[:, :, 0].unfold(2, 6, 4).unfold(3, 6, 4)  # (S, B, 3, 3, 6, 6)
-        h = self.patch(patches.reshape(S, B * 9, 36)).relu()
-        return self.mix(h.view(S, B, -1)).relu()
-
-
-class ResNets(nn.Module):
-    """S ResNet-18 for small images: (S, B, 3, 32, 32) -> (S, B, 512)."""
-
-    width = 512
-
-    def __init__(self, streams):
-        super().__init__()
-        from torchvision.models import resnet18
-
-        self.nets = nn.ModuleList()
-        for g in streams:
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=g)))
-            net = resnet18()
-            net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-            net.maxpool, net.fc = nn.Identity(), nn.Identity()
-            self.nets.append(net)
-
-    def forward(self, x):
-        return torch.stack([net(part) for net, part in zip(self.nets, x)])
-
-
-def streams_of(stream):
-    return [generator(seed, stream) for seed in paper.seeds]
-
-
+# %% tags=["hide-input"]
 class Encoder(nn.Module):
     """S independent encoders: images (S, B, c, h, w) -> features (S, B, d)."""
 
-    def __init__(self, x, stream):
+    def __init__(self, purpose):
         super().__init__()
-        streams = streams_of(stream)
-        body = ResNets if cfg.network == "ResNet-18" else Patches
-        self.body = body(streams)
-        self.out = Linears(self.body.width, cfg.features, streams, bound=0.2)
-        some = pixels(x[:, :5000])
-        self.register_buffer("mean", some.mean((1, 2, 3, 4), keepdim=True))
-        self.register_buffer("std", some.std((1, 2, 3, 4), keepdim=True))
+        (kind, width), S = cfg.hidden, paper.seeds
+        if kind == "ResNet-18":
+            make = lambda: stack.resnet18(None)  # noqa: E731
+            self.body = stack.stacked(make, S, purpose, loop=True)
+        else:
+            self.patch = stack.Linears(36, kind, S, f"{purpose}: patches")
+            self.body = stack.Linears(9 * kind, width, S, f"{purpose}: body")
+        self.out = stack.Linears(width, cfg.features, S, f"{purpose}: out")
         self.to(device)
 
     def forward(self, x):
+        x, (S, B) = (x - 0.4) / 0.3, x.shape[:2]
+        if hasattr(self, "patch"):
+            x = x[:, :, 0].unfold(2, 6, 4).unfold(3, 6, 4)  # 3 x 3 patches
+            x = self.patch(x.reshape(S, B * 9, 36)).relu().view(S, B, -1)
         with train.autocast(x.device):
-            return self.out(self.body((pixels(x) - self.mean) / self.std)).float()
-
-
-@torch.no_grad()
-def features(encoder, x, chunk=2000):
-    encoder.eval()
-    return torch.cat([encoder(part) for part in x.split(chunk, dim=1)], dim=1)
-
-
-def batches(n, streams):
-    """Index batches (S, B) of one epoch, each seed in its own order."""
-    order = torch.stack([torch.randperm(n, generator=g) for g in streams]).to(device)
-    return order.split(cfg.batch, dim=1)
-
-
-def cosine(optimizer, step, steps):
-    fall = 0.5 * (1 + math.cos(math.pi * step / steps))
-    optimizer.param_groups[0]["lr"] = cfg.lr * fall
+            return self.out(self.body(x).relu()).float()
 
 
 # %% [markdown]
-# The loop of stage 1, with $\tau=0.2$ and a momentum of 0.98 for the key encoder. At its end the features are shifted and scaled (inside the last layer) to mean zero and average variance one, so that a
-# distance means the same for every seed. The vectors $z_i=f(x_i)$ of the un-augmented training images are stored.
+# At `small` an encoder cuts the image into 3 x 3 overlapping patches of 6 x 6 pixels, sends each through the same 24 units
+# (a convolution with stride 4), and all of them through 96 units to 32 features. At `full` a ResNet-18 stands in that place.
+# The features have no ReLU behind them, as half a Gaussian is not a Gaussian. At the end they are shifted and scaled (inside
+# the last layer) to mean zero and average variance one, so that a distance means the same for every seed, and the
+# vectors $z^0_i=f(x_i)$ of the un-augmented training images are stored.
 
 
 # %%
-def represent(encoder, x):
-    """Fold centring and scaling into the encoder; keep the features z of x."""
-    with torch.no_grad():
-        z = features(encoder, x)  # (S, n, d)
-        mean, std = z.mean(1, keepdim=True), z.var(1).mean(-1).sqrt()[:, None, None]
-        encoder.out.bias.copy_((encoder.out.bias - mean) / std)
-        encoder.out.weight.div_(std)
-    return SimpleNamespace(encoder=encoder, z=features(encoder, x))
-
-
-def moco(x):
+def moco(x, tau=0.2, momentum=0.98, d=32):
     """Contrastive training on x (S, n, c, h, w), without labels."""
-    S, n = x.shape[:2]
-    encoder, streams = Encoder(x, stream=2), streams_of(3)
-    head = [Linears(cfg.features, 64, streams), nn.ReLU(), Linears(64, 32, streams)]
-    query = nn.Sequential(encoder, nn.ReLU(), *head).to(device)
-    key = copy.deepcopy(query).requires_grad_(False)
-    draws = [torch.randn(cfg.queue, 32, generator=g) for g in streams]
+    encoder, n = Encoder("contrastive"), x.shape[1]
+    head = stack.perceptrons([cfg.features, 64, d], paper.seeds, "projection")
+    query = nn.Sequential(encoder, nn.ReLU(), head).to(device)
+    key = train.EMA(query, momentum)
+    order = stack.streams(paper.seeds, "contrastive order")
+    views = stack.streams(paper.seeds, "views")
+    draws = [torch.randn(cfg.queue, d, generator=g) for g in views]
     queue = F.normalize(torch.stack(draws), dim=-1).to(device)
-    optimizer = torch.optim.AdamW(query.parameters(), weight_decay=1e-4, fused=True)
+    optimizer = train.adamw(query.parameters(), cfg.lr, weight_decay=1e-4)
     steps, step = cfg.contrastive_epochs * (n // cfg.batch), 0
-    seed_axis = torch.arange(S, device=device)[:, None]
-    for _ in range(cfg.contrastive_epochs):
-        for rows in batches(n, streams)[: n // cfg.batch]:  # whole batches only
-            cosine(optimizer, step, steps)
-            images = x[seed_axis, rows]
-            q = F.normalize(query(view(images, streams)), dim=-1)
-            with torch.no_grad():
-                for slow, fast in zip(key.parameters(), query.parameters()):
-                    slow.lerp_(fast, 1 - 0.98)
-                k = F.normalize(key(view(images, streams)), dim=-1)
-            loss = info_nce(q, k, queue, 0.2)
+    while step < steps:
+        for rows in [*stack.batches(n, cfg.batch, order)][: n // cfg.batch]:
+            optimizer.param_groups[0]["lr"] = cfg.lr * train.cosine(step, steps)
+            x_q, x_k = (train.crops(stack.take(x, rows), views) for _ in "qk")
+            x_q, x_k = (train.jitter(view, views) for view in (x_q, x_k))
+            q = F.normalize(query(x_q), dim=-1)
+            key.update(query)
+            k = F.normalize(key.average(x_k), dim=-1)  # without gradient
+            loss = info_nce(q, k, queue, tau).sum()
             optimizer.zero_grad()
-            loss.sum().backward()
+            loss.backward()
             optimizer.step()
-            places = (step * cfg.batch + torch.arange(cfg.batch)) % cfg.queue
-            queue[:, places.to(device)] = k  # the oldest keys leave
+            place = (step * cfg.batch + torch.arange(cfg.batch)) % cfg.queue
+            queue[:, place.to(device)] = k  # the oldest keys leave
             step += 1
-    return represent(encoder, x)
+    with torch.no_grad():  # centring and scaling go into the last layer
+        z, out = stack.predict(encoder, x), encoder.out  # (S, n, d)
+        std = z.var(1).mean(-1).sqrt()[:, None, None]
+        out.bias.sub_(z.mean(1, keepdim=True)).div_(std)
+        out.weight.div_(std)
+    return SimpleNamespace(encoder=encoder, z=stack.predict(encoder, x))
 
 
 # %% [markdown]
 # ### Stage 2a: leave out the outliers
 #
-# Take all points that carry label $k$. The correctly labelled ones should lie close together, the others scattered. **Local Outlier Factor**
-# {cite}`breunig2000` asks whether a point lives in a thinner neighbourhood than its neighbours do. Let $d_k(o)$ be the distance from $o$ to its $k$-th neighbour.
-# The *reachability distance* $\max(d_k(o),\lVert p-o\rVert)$ smooths small distances; its mean over the neighbours $o$ of $p$, inverted, is the
-# **density** of $p$; and the factor is the mean density of the neighbours divided by the point's own. One means ordinary,
-# more means outlying.
+# Take all points that carry label $k$. The correctly labelled ones should lie close together, the others scattered. **Local
+# Outlier Factor** {cite}`breunig2000` asks whether a point lives in a thinner neighbourhood than its neighbours do. Let $d_k(o)$
+# be the distance from $o$ to its $k$-th neighbour.
+# The *reachability distance* $\max(d_k(o),\lVert p-o\rVert)$ smooths small distances; its mean over the neighbours $o$ of $p$,
+# inverted, is the **density** of $p$; and the factor is the mean density of the neighbours divided by the point's own. One means
+# ordinary, more means outlying.
 
 
 # %%
 def local_outlier_factor(z, k):
-    """Points z (n, d) -> factors (n,), with k neighbours; large for outliers."""
-    distance = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
-    distance.fill_diagonal_(math.inf)
-    near, neighbour = distance.topk(min(k, len(z) - 1), largest=False)  # (n, k)
+    """Points z (n, d) -> factors (n,) from k neighbours; large: outlying."""
+    if len(z) < 2 or k < 1 or not torch.isfinite(z).all():
+        raise ValueError("Outlier factors need two points or more, all finite.")
+    far = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+    far.fill_diagonal_(math.inf)
+    near, neighbour = far.topk(min(k, len(z) - 1), largest=False)  # (n, k)
     reach = torch.maximum(near, near[:, -1][neighbour])
     density = 1 / (reach.mean(1) + 1e-10)
     return density[neighbour].mean(1) / density
 
 
-def guess_noise(z, y_noisy, classes, k=10):
-    """Share of points whose label is not the most frequent among k neighbours."""
-    distance = torch.cdist(z, z)
-    distance.fill_diagonal_(math.inf)
-    neighbour = distance.topk(min(k, len(z) - 1), largest=False).indices
-    votes = F.one_hot(y_noisy[neighbour], classes).sum(1)  # (n, classes)
-    return (votes.argmax(1) != y_noisy).float().mean().item()
-
-
-def inliers(z, y_noisy, classes, share, k=20):
-    """Drop the share of largest factors in each noisy class: (n,) bool to keep."""
-    keep = torch.ones(len(y_noisy), dtype=torch.bool, device=z.device)
-    for c in range(classes):
-        rows = torch.where(y_noisy == c)[0]
-        if len(rows) >= 4:
-            factor = local_outlier_factor(z[rows], min(k, len(rows) // 2))
+def inliers(z, y, classes, share=None, k=10):
+    """Drop the share of largest factors in each class: (n,) bool to keep."""
+    if share is None:  # as many as the labels of their neighbours outvote
+        far = torch.cdist(z, z).fill_diagonal_(math.inf)
+        near = far.topk(min(k, len(z) - 1), largest=False).indices
+        votes = F.one_hot(y[near], classes).sum(1)  # (n, classes)
+        share = (votes.argmax(1) != y).float().mean().clamp(max=0.5)
+    keep = torch.ones(len(y), dtype=torch.bool, device=z.device)
+    for c in y.unique():
+        rows = torch.where(y == c)[0]
+        if len(rows) >= 4:  # fewer cannot be told apart
+            factor = local_outlier_factor(z[rows], min(2 * k, len(rows) // 2))
             keep[rows[factor.topk(int(share * len(rows))).indices]] = False
     return keep
 
 
 # %% [markdown]
-# How many to drop? The true noise rate is unknown. We guess it as the share of points that their ten nearest neighbours
-# would outvote, capped at one half.
+# How many to drop? The true noise rate is unknown, and the paper's rule was not to be read. We guess it as the share of points that
+# their ten nearest neighbours would outvote, capped at one half.
 #
 # ### Stage 2b: borrow from the head
 #
-# For a tail class $k$ take the $q$ head classes with the nearest means, with weights $\omega_c$ proportional to their sizes, and mix their
-# statistics in:
+# From the kept points come a mean $\hat\mu_k$ and a covariance $\hat\Sigma_k$ for each class. A tail class $k$ then takes the $q$ head
+# classes $C_k$ with the nearest means, and mixes their statistics in:
 #
-# $$\mu'_k=\gamma_\mu\sum_c\omega_c\hat\mu_c+(1-\gamma_\mu)\hat\mu_k,\qquad
-# \Sigma'_k=\gamma_\Sigma\sum_c\omega_c\hat\Sigma_c+(1-\gamma_\Sigma)\hat\Sigma_k .$$
+# $$\omega_c=\frac{n_c\lVert\hat\mu_c-\hat\mu_k\rVert^2}{\sum_{j\in C_k}n_j\lVert\hat\mu_j-\hat\mu_k\rVert^2},\qquad
+# \hat\mu'_k=\gamma\sum_{c\in C_k}\omega_c\hat\mu_c+(1-\gamma)\hat\mu_k,\qquad
+# \hat\Sigma'_k=\gamma\sum_{c\in C_k}\omega_c\hat\Sigma_c+(1-\gamma)\hat\Sigma_k+\alpha\mathbf 1 .$$
 #
-# A tail class with a dozen points in 32 dimensions has a singular covariance, so $\Sigma$ has much to gain from borrowing. Its mean has
-# more to lose: too large a $\gamma_\mu$ pulls a rare class onto a frequent neighbour. Hence two constants, 0.15 and 0.5. Head and tail are
-# told apart by the noisy counts: above or below the average.
-#
-# **These formulas are our reconstruction.** What we could read of the paper describes the two steps in words only.
+# The idea is that of distribution calibration for few-shot learning {cite}`yang2021freelunch`, with $\mathbf 1$ a matrix of ones as
+# there. The weights are as printed: of the chosen classes, the larger and the *farther* one weighs more. Head and tail are told
+# apart by the noisy counts, above or below the average; that and $q=3$, $\gamma=0.1$ are ours, $\alpha=0.1$ lies in the range that the paper tries.
 
 
 # %%
-def class_statistics(z, y, keep, classes):
-    """Means (K, d), covariances (K, d, d) of the kept points, and label counts (K,)."""
-    means = z.mean(0).repeat(classes, 1)
-    covs = torch.zeros(classes, z.shape[1], z.shape[1], device=z.device)
-    for c in range(classes):
-        points = z[(y == c) & keep]
-        if len(points) > 0:
-            means[c] = points.mean(0)
-        if len(points) > 1:
-            covs[c] = torch.cov(points.T)
-    return means, covs, torch.bincount(y, minlength=classes)
+def class_statistics(z, y, classes):
+    """z (n, d), y (n,) -> means (K, d), covariances (K, d, d)."""
+    means = z.mean(0).repeat(classes, 1)  # where nothing carries a label
+    covs = z.new_zeros(classes, z.shape[1], z.shape[1])
+    for c in y.unique().tolist():
+        means[c] = z[y == c].mean(0)
+        if (y == c).sum() > 1:
+            covs[c] = torch.cov(z[y == c].T)
+    return means, covs
 
 
-def borrow(means, covs, counts, q=3, gamma_mean=0.15, gamma_cov=0.5):
-    """Tail classes take over part of the statistics of their q nearest head classes."""
-    head = torch.where(counts > counts.float().mean())[0]
+def borrow(means, covs, counts, q=3, gamma=0.1, alpha=0.1):
+    """Tail classes take over part of the statistics of q head classes."""
     new_means, new_covs = means.clone(), covs.clone()
-    for c in torch.where(counts <= counts.float().mean())[0]:
-        near = head[(means[head] - means[c]).norm(dim=1).argsort()[:q]]
-        weight = counts[near] / counts[near].sum()
-        lent_cov = (weight[:, None, None] * covs[near]).sum(0)
-        new_means[c].lerp_(weight @ means[near], gamma_mean)
-        new_covs[c].lerp_(lent_cov, gamma_cov)
+    average = counts.float().mean()
+    head = torch.where(counts > average)[0]
+    for k in torch.where(counts < average)[0]:
+        far = (means[head] - means[k]).pow(2).sum(1)
+        near = far.argsort()[:q]
+        weight = counts[head[near]] * far[near] + 1e-12
+        weight = weight / weight.sum()
+        mean, cov = weight @ means[head[near]], covs[head[near]]
+        cov = (weight[:, None, None] * cov).sum(0)
+        new_means[k] = gamma * mean + (1 - gamma) * means[k]
+        new_covs[k] = gamma * cov + (1 - gamma) * covs[k] + alpha
     return new_means, new_covs
+
+
+def calibrate(z, y, classes, lof=True, lend=True):
+    """Stage 2a and 2b: means, covariances, label counts before dropping."""
+    keep = inliers(z, y, classes) if lof else y >= 0
+    means, covs = class_statistics(z[keep], y[keep], classes)
+    counts = torch.bincount(y, minlength=classes)
+    return *(borrow(means, covs, counts) if lend else (means, covs)), counts
 
 
 # %% [markdown]
 # ### Stage 2c: draw points
 #
-# New points come from the repaired Gaussians, each class in proportion to what it lacks against the largest one. A tenth of
-# the average variance is added to the diagonal of every covariance.
+# New points come from the repaired Gaussians, each class in proportion to what it lacks against the largest one.
 
 
 # %%
-def draw(means, covs, counts, size, generator, spread=0.1):
-    """Points (size, d) and labels (size,), the more of a class the fewer it has."""
-    lack = (counts.max() - counts).float().cpu()
-    y = torch.multinomial(lack, size, True, generator=generator)
-    variance = spread * covs.diagonal(dim1=1, dim2=2).mean() + 1e-4
-    covs = covs + variance * torch.eye(means.shape[1], device=means.device)
-    root = torch.linalg.cholesky(covs)
-    noise = torch.randn(size, means.shape[1], generator=generator).to(means.device)
-    y = y.to(means.device)
-    return means[y] + (root[y] @ noise[..., None]).squeeze(-1), y
+def draw(means, covs, counts, size, generator):
+    """Points (size, d), labels (size,): most of the smallest class."""
+    lack = (counts.max() - counts) * (counts > 0)  # no label, no points
+    lack = lack if lack.any() else counts
+    y = torch.multinomial(lack.float().cpu(), size, True, generator=generator)
+    noise = torch.randn(size, means.shape[1], generator=generator)
+    y, noise = y.to(means.device), noise.to(means.device)
+    values, vectors = torch.linalg.eigh(covs)  # some may be singular
+    root = vectors * values.clamp(min=0).sqrt()[:, None, :]
+    return means[y] + (root[y] @ noise[..., None])[..., 0], y
 
 
-def statistics(z, y_noisy, lof=True, lend=True):
-    """Stage 2a and 2b for one seed: means, covariances, counts."""
-    keep = torch.ones(len(y_noisy), dtype=torch.bool, device=z.device)
-    if lof:
-        keep = inliers(z, y_noisy, K, share=min(0.5, guess_noise(z, y_noisy, K)))
-    means, covs, counts = class_statistics(z, y_noisy, keep, K)
-    if lend:
-        means, covs = borrow(means, covs, counts)
-    return means, covs, counts
-
-
-def draw_points(rep, data, lof=True, lend=True):
-    """Stage 2 for all seeds: points (S, P, d) and their labels (S, P)."""
-    drawn = []
-    for z, y_noisy, g in zip(rep.z, data.y_noisy, streams_of(4)):
-        drawn.append(draw(*statistics(z, y_noisy, lof, lend), cfg.drawn_points, g))
-    return [torch.stack(part) for part in zip(*drawn)]
+def draw_points(rep, data):
+    """Stage 2, all seeds: points (S, P, d) and one-hot labels (S, P, K)."""
+    trios = zip(rep.z, data.y_noisy, stack.streams(paper.seeds, "drawn points"))
+    drawn = [draw(*calibrate(z, y, K), cfg.drawn, g) for z, y, g in trios]
+    points, labels = (torch.stack(part) for part in zip(*drawn))
+    return points, F.one_hot(labels, K).float()
 
 
 # %% [markdown]
 # ### Stage 3: train, but stay near the stored features
 #
-# Encoder (started from stage 1) and a linear classifier are now trained on the real images with their noisy labels. Three terms are added:
+# Encoder (started from stage 1) and a linear classifier are now trained on the real images with their noisy labels and on the drawn
+# points. The paper's loss is $\mathcal L=\mathcal L_c+\beta\,\mathcal L_{\text{reg}}$ with
 #
-# $$\mathcal L=\mathcal L_{\text{CE}}(\text{real images, mixed})+\mathcal L_{\text{CE}}(\text{drawn points})
-# +\beta\,\frac1{|B|\,d}\sum_{i\in B}\lVert f(x_i)-z_i\rVert^2 .$$
+# $$\mathcal L_c=\text{CE}(\text{real images, mixed})+\text{CE}(\text{drawn points}),\qquad
+# \mathcal L_{\text{reg}}=\lVert f(x)-z^0\rVert^2 .$$
 #
-# *Mixed* means mixup {cite}`zhang2018mixup`: the network sees $\lambda x_i+(1-\lambda)x_j$ with the labels mixed alike, $\lambda\sim\text{Beta}(\alpha,\alpha)$. The drawn points
-# are features, so they reach the classifier only. The last term, the **anchor**, keeps each image's features near the stored ones;
-# the paper calls mixup and anchor *individual calibration*. Anchor and drawn points belong together, because the points were drawn in the space of stage 1: if the encoder walks away
+# *Mixed* means mixup {cite}`zhang2018mixup`: the network sees $\lambda x_i+(1-\lambda)x_j$ with the labels mixed alike, $\lambda$
+# uniform. The drawn points
+# are features, so they reach the classifier only. The last term, the **anchor**, keeps each image's features near the stored ones.
+# Anchor and drawn points belong together, because the points were drawn in the space of stage 1: if the encoder walks away
 # from it, they describe a place where no image is any more.
-#
-# The function has a switch for every part. `prior` is for the baseline **logit adjustment** {cite}`menon2021`, the standard remedy
-# for long tails: add $\tau\log\pi_y$ to the training logits, $\pi$ being the frequencies of the given labels, so that the network itself
-# need not lean towards frequent classes.
 
 
 # %%
-def soft_cross_entropy(logits, targets):
+def cross_entropy(logits, targets):
     """(S, B, K) logits and label weights -> (S,) mean losses."""
-    return -(logits.log_softmax(-1) * targets).sum(-1).mean(-1)
+    return train.soft_cross_entropy(logits, targets, reduction="none").mean(-1)
 
 
-def training_loss(encoder, classifier, x, targets, z, mix, prior, anchor, drawn):
-    """mix: (weights (S, 1, 1), partners (S, B)); drawn: (points, labels); or None."""
-    x_in = x
-    if mix is not None:
-        weight, partner = mix
-        seed_axis = torch.arange(len(x), device=x.device)[:, None]
-        w = weight[..., None, None]
-        x_in = w * x_in + (1 - w) * x_in[seed_axis, partner]
-        targets = weight * targets + (1 - weight) * targets[seed_axis, partner]
-    if anchor and x_in is not x:  # one pass for the mixed and the plain images
-        f, f_plain = encoder(torch.cat([x_in, x], dim=1)).chunk(2, dim=1)
-    else:
-        f = f_plain = encoder(x_in)
-    loss = soft_cross_entropy(classifier(f) + prior, targets)
-    if anchor:
-        loss = loss + anchor * (f_plain - z).pow(2).mean((1, 2))
-    if drawn is not None:
-        one_hot = F.one_hot(drawn[1], K)
-        loss = loss + soft_cross_entropy(classifier(drawn[0]), one_hot)
-    return loss  # (S,)
-
-
-def train_arm(
-    data, rep=None, points=None, alpha=0, anchor=0, tau=0, decay=1e-4, clean=0, frozen=0
-):
-    """Train S classifiers. rep: stage 1 to start from (None: random weights)."""
-    labels = data.y if clean else data.y_noisy
-    S, n = labels.shape
-    encoder = copy.deepcopy(rep.encoder) if rep else Encoder(data.x, stream=5)
-    encoder.requires_grad_(not frozen)
-    classifier = Linears(cfg.features, K, streams_of(6), bound=0.0).to(device)
-    trained = [*classifier.parameters(), *([] if frozen else encoder.parameters())]
-    optimizer = torch.optim.AdamW(trained, weight_decay=decay, fused=True)
-    one_hot = F.one_hot(labels, K).float()
-    prior = tau * one_hot.mean(1, keepdim=True).clamp(min=1e-3).log()  # (S, 1, K)
-    order, pairs, picks = streams_of(7), streams_of(8), streams_of(9)
-    weights = [np.random.default_rng([seed, 10]) for seed in paper.seeds]
-    seed_axis = torch.arange(S, device=device)[:, None]
-    steps, step = cfg.epochs * math.ceil(n / cfg.batch), 0
-    for _ in range(cfg.epochs):
-        encoder.train(not frozen)
-        for rows in batches(n, order):
-            cosine(optimizer, step, steps)
-            B, mix, drawn = rows.shape[1], None, None
-            if alpha:
-                lam = torch.tensor([r.beta(alpha, alpha) for r in weights])
-                partner = torch.stack([torch.randperm(B, generator=g) for g in pairs])
-                mix = lam.float().to(device)[:, None, None], partner.to(device)
-            if points is not None:
-                size = points[0].shape[1]
-                pick = [torch.randint(size, (B,), generator=g) for g in picks]
-                pick = torch.stack(pick).to(device)
-                drawn = [part[seed_axis, pick] for part in points]
-            x, targets = pixels(data.x[seed_axis, rows]), one_hot[seed_axis, rows]
-            z = rep.z[seed_axis, rows] if anchor else None
-            parts = (x, targets, z, mix, prior, anchor, drawn)
-            loss = training_loss(encoder, classifier, *parts)
-            optimizer.zero_grad()
-            loss.sum().backward()
-            optimizer.step()
-            step += 1
-    return evaluate(encoder, classifier, data)
+def mixup(a, weight, partner):
+    """Images or targets a (S, B, ...), weight (S,), partner (S, B)."""
+    w = weight.view(-1, *[1] * (a.dim() - 1))
+    return w * a + (1 - w) * stack.take(a, partner)
 
 
 # %% [markdown]
-# **What is measured.** Test images are clean, and accuracy is averaged over *classes*, so that every class counts the same; also within the groups of many-shot (ranks 0 to 2),
-# medium (3 to 6) and few-shot classes (7 to 9). Validation images are long-tailed and noisy like the training images; their accuracy is averaged over the noisy classes.
+# ### The training step
+#
+# One step for the networks of all seeds. Mixed and plain images take one pass together; the plain ones are for the anchor.
 
 
 # %%
-def class_accuracy(predicted, y):
-    """(S, n) predictions and labels -> (S, K) percent; nan where a class is empty."""
-    member = F.one_hot(y, K).float()
+def training_step(encoder, classifier, optimizer, mixed, drawn, plain, beta):
+    """mixed, drawn: (images or points, targets); plain: (images, their z0)."""
+    (x_mixed, y_mixed), (z_drawn, y_drawn), (x, z0) = mixed, drawn, plain
+    z_mixed, z = encoder(torch.cat([x_mixed, x], dim=1)).chunk(2, dim=1)
+    loss = cross_entropy(classifier(z_mixed), y_mixed)  # (S,)
+    loss = loss + cross_entropy(classifier(z_drawn), y_drawn)
+    anchor = (z - z0).pow(2).sum(-1).mean(-1)
+    loss = (loss + beta * anchor).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+# %% [markdown]
+# ### The rivals
+#
+# All rivals share a plain step. With `prior` it is **logit adjustment** {cite}`menon2021`: add $\tau\log\pi_y$ to the training
+# logits, $\pi$ being the frequencies of the given labels, so that the network itself need not lean towards frequent classes.
+#
+# The paper's own comparison is **MiSLAS** {cite}`zhong2021mislas`, a two-stage long-tail method. Stage one is plain training with
+# mixup. Stage two freezes the encoder and trains the classifier and a scale per class on *class-balanced* draws, with a label
+# smoothing that falls from $\varepsilon$ for the largest to zero for the smallest class, as a quarter of a sine wave.
+
+
+# %%
+def baseline_step(encoder, classifier, optimizer, mixed, prior):
+    """A step of (logit-adjusted) cross entropy; prior (S, 1, K)."""
+    logits = classifier(encoder(mixed[0])) + prior
+    loss = cross_entropy(logits, mixed[1]).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def label_aware_smoothing(logits, y, counts, epsilon):
+    """logits (S, B, K), y (S, B), counts (S, K) of labels -> (S,) losses."""
+    low, high = counts.amin(1, keepdim=True), counts.amax(1, keepdim=True)
+    share = (counts - low) / (high - low).clamp(min=1)  # alike: none smoothed
+    eps = (epsilon * (share * math.pi / 2).sin()).gather(1, y)  # (S, B)
+    log_p = logits.log_softmax(-1)
+    own = log_p.gather(-1, y[..., None])[..., 0]
+    return -((1 - eps) * own + eps * log_p.mean(-1)).mean(-1)
+
+
+def mislas(nets, data, epsilon, epochs=10):
+    """Stage two of MiSLAS on nets that were trained with mixup."""
+    encoder, classifier = nets[0], copy.deepcopy(nets[1])
+    z, y = stack.predict(encoder, data.x), data.y_noisy
+    counts = F.one_hot(y, K).sum(1).float()
+    scale = nn.Parameter(torch.ones(len(z), 1, K, device=device))
+    optimizer = train.adamw([*classifier.parameters(), scale], cfg.lr)
+    chance = (1 / counts.gather(1, y)).cpu()  # every class alike
+    own = stack.streams(paper.seeds, "balanced draws")
+    n, draws = epochs * z.shape[1], zip(chance, own)
+    draws = [torch.multinomial(p, n, True, generator=g) for p, g in draws]
+    batches = torch.stack(draws).to(device).split(cfg.batch, dim=1)
+    for step, rows in enumerate(batches):
+        factor = train.cosine(step, len(batches))
+        optimizer.param_groups[0]["lr"] = cfg.lr * factor
+        logits, labels = (
+            scale * classifier(stack.take(z, rows)),
+            y.gather(1, rows),
+        )
+        loss = label_aware_smoothing(logits, labels, counts, epsilon)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+    for weight in classifier.parameters():  # the scale goes into the layer
+        weight.data.mul_(scale.data)
+    return encoder, classifier
+
+
+# %% [markdown]
+# One loop trains every arm: same epochs, order, learning rate and initialisation, last epoch, no early stopping.
+
+
+# %%
+def train_arm(data, start=None, points=None, beta=0, mixed=0, tau=0, decay=0):
+    """S encoders and classifiers; start: stage 1, or None: from scratch."""
+    y, (S, n) = F.one_hot(data.y_noisy, K).float(), data.y_noisy.shape
+    encoder = copy.deepcopy(start.encoder) if start else Encoder("scratch")
+    classifier = stack.Linears(cfg.features, K, paper.seeds, bound=0.0)
+    weights = [*encoder.parameters(), *classifier.to(device).parameters()]
+    optimizer = train.adamw(weights, cfg.lr, weight_decay=decay)
+    nets = encoder, classifier, optimizer
+    prior = tau * y.mean(1, keepdim=True).clamp(min=1e-3).log()  # (S, 1, K)
+    purposes = ("order", "mixup", "partners", "picks")
+    streams = [stack.streams(paper.seeds, purpose) for purpose in purposes]
+    order, lams, pairs, picks = streams
+    steps, step = cfg.epochs * math.ceil(n / cfg.batch), 0
+    while step < steps:
+        for rows in stack.batches(n, cfg.batch, order, device):
+            optimizer.param_groups[0]["lr"] = cfg.lr * train.cosine(step, steps)
+            B, step = rows.shape[1], step + 1
+            batch = stack.take(data.x, rows), stack.take(y, rows)
+            lam = torch.cat([torch.rand(1, generator=g) for g in lams])
+            lam = (lam if mixed else torch.ones(S)).to(device)
+            partner = [torch.randperm(B, generator=g) for g in pairs]
+            mix = [mixup(a, lam, torch.stack(partner)) for a in batch]
+            if points is None:
+                baseline_step(*nets, mix, prior)
+                continue
+            pick = [torch.randint(cfg.drawn, (B,), generator=g) for g in picks]
+            drawn = [stack.take(part, torch.stack(pick)) for part in points]
+            plain = batch[0], stack.take(start.z, rows)
+            training_step(*nets, mix, drawn, plain, beta)
+    return encoder, classifier
+
+
+# %% [markdown]
+# **What is measured.** Test images are clean, and accuracy is averaged over *classes*, so that every class counts the same; also
+# within the groups of many-shot (ranks 0 to 2), medium (3 to 6) and few-shot classes (7 to 9). Validation images are long-tailed
+# and noisy like the training images. *Memorised* is the share of wrong
+# training labels that the network repeats.
+
+
+# %%
+def class_accuracy(predicted, y, classes):
+    """(S, n) predictions and labels -> (S, K) percent; NaN: no example."""
+    member = F.one_hot(y, classes).float()
     hit = member * (predicted == y)[..., None]
     return (100 * hit.sum(1) / member.sum(1)).cpu().numpy()
 
 
-@torch.no_grad()
-def evaluate(encoder, classifier, data):
-    def predict(x):
-        return classifier(features(encoder, x)).argmax(-1)
+def balanced(by_class):
+    """(S, k) accuracies of classes -> (S,); every class must be there."""
+    if np.isnan(by_class).any():
+        raise ValueError("A class has no test example: enlarge the test set.")
+    return by_class.mean(1)
 
-    hits, wrong = predict(data.x_test), data.y_noisy != data.y
-    by_class = class_accuracy(hits, data.y_test)  # (S, K)
+
+@torch.no_grad()
+def evaluate(nets, data):
+    def predict(x):
+        return nets[1](stack.predict(nets[0], x)).argmax(-1)
+
+    predicted, wrong = predict(data.x_test), data.y_noisy != data.y
+    by_class = class_accuracy(predicted, data.y_test, K)
     memorised = wrong & (predict(data.x) == data.y_noisy)
+    by_label = class_accuracy(predict(data.x_val), data.y_val_noisy, K)
     return SimpleNamespace(
-        test=np.nanmean(by_class, axis=1),
-        groups={g: np.nanmean(by_class[:, r], axis=1) for g, r in GROUPS.items()},
-        val=np.nanmean(class_accuracy(predict(data.x_val), data.y_val_noisy), axis=1),
+        test=balanced(by_class),
+        groups={g: balanced(by_class[:, r]) for g, r in GROUPS.items()},
+        val=np.nanmean(by_label, axis=1),
         memorised=(100 * memorised.sum(1) / wrong.sum(1)).cpu().numpy(),
-        hits=(hits == data.y_test).cpu().numpy(),
     )
 
 
 # %% [markdown]
 # ## Sanity check
 #
-# Four facts with known answers. If a query is equally similar to its key and to all $Q$ negatives, the loss is $\log(Q+1)$. Points on a regular ring are all alike and have the outlier factor one. Borrowing with both constants zero changes nothing. And points drawn in large number have the mean
+# Three facts with known answers. If a query is equally similar to its key and to all $Q$ negatives, the loss is $\log(Q+1)$. A tail class that borrows everything ($\gamma=1$) from one
+# head class ($q=1$) becomes that class. And points drawn in large number have the mean
 # that they were drawn from, and none belongs to the largest class, which lacks nothing.
 
-# %%
+# %% tags=["hide-input"]
 q = F.normalize(torch.ones(1, 3, 4), dim=-1)
 even = info_nce(q, q, q[:, :1].expand(1, 7, 4), 0.2)
 assert torch.allclose(even, torch.tensor(8.0).log())
-angle = torch.arange(12.0).double() * (2 * math.pi / 12)
-ring = torch.stack([angle.cos(), angle.sin()], 1)
-assert torch.allclose(local_outlier_factor(ring, 2), torch.ones(12).double())
-
 g = torch.Generator().manual_seed(0)
-means, root = torch.randn(3, 2, generator=g), torch.randn(3, 2, 2, generator=g)
-covs, counts = root @ root.transpose(1, 2), torch.tensor([90, 20, 10])
-same = borrow(means, covs, counts, gamma_mean=0.0, gamma_cov=0.0)
-assert torch.equal(same[0], means) and torch.equal(same[1], covs)
-drawn, y = draw(means, covs, counts, 40_000, g, spread=0.0)
+means, counts = torch.randn(3, 2, generator=g), torch.tensor([90, 20, 10])
+covs = torch.eye(2).repeat(3, 1, 1)
+lent = borrow(means, covs, counts, q=1, gamma=1.0)[0]
+assert torch.allclose(lent, means[:1])
+drawn, y = draw(means, covs, counts, 40_000, g)
 assert (y != 0).all() and (drawn[y == 2].mean(0) - means[2]).abs().max() < 0.1
-print("Uniform loss, ring, no borrowing, drawn means: all agree.")
+print("Uniform loss, borrowing and drawn means agree.")
 
 # %% [markdown]
 # ## The experiment
 #
-# ### Stage 1, and what the outlier removal finds
-#
-# One representation per seed and imbalance: stage 1 sees no labels, so it is the same for every kind of noise.
-
-# %%
-reps = {i: moco(cells[i, "paper's", 0.4].x) for i in cfg.imbalances}
-rep = reps[MAIN[0]]
-rows = []
-for (imbalance, kind, rate), d in cells.items():
-    found = []
-    for z, y, y_noisy in zip(reps[imbalance].z, d.y, d.y_noisy):
-        guess = min(0.5, guess_noise(z, y_noisy, K))
-        dropped, wrong = ~inliers(z, y_noisy, K, guess), y != y_noisy
-        tail = y_noisy >= 7
-        parts = (wrong, ~wrong, wrong & tail, ~wrong & tail)
-        shares = [dropped[m].sum().item() / max(1, m.sum().item()) for m in parts]
-        found.append([wrong.float().mean().item(), guess, *shares])
-    found = 100 * np.array(found)
-    cell = f"imbalance {imbalance}, {kind} noise {100 * rate:.0f} %"
-    names = ("labels wrong", "guessed", "wrong ones dropped", "right ones dropped")
-    names += ("of the wrong in ranks 7-9", "of the right in ranks 7-9")
-    means = zip(names, found.mean(0))
-    rows.append({"cell": cell} | {f"{name}, %": f"{m:.0f}" for name, m in means})
-paper.table(rows, caption="What local outlier factor drops, means over seeds")
-
-# %% [markdown]
-# The guess of the noise rate is generous, because neighbours in a small data set are often of another class. So some correct labels go as well. What counts is the
-# difference between the columns: dropping at random would take the same share of both. Compare the last two columns between the paper's noise and symmetric noise. Where most points of a class
-# carry a wrong label, "far from the others" no longer means "wrong".
-#
-# The figure shows one rare class of one seed, projected to the plane in which its labelled points spread most.
-
-# %% mystnb={"figure": {"caption": "One of the rarest three classes of the first seed in the space of stage 1: all points that carry its label, projected on their first two principal axes. Filled: label right, hollow: label wrong; crossed out: dropped as outliers. Large symbols: class mean from all points, after dropping, after borrowing, and of unseen clean images.", "name": "fig-rcal-cloud"}, "image": {"alt": "Scatter plot of a few dozen points with right and wrong labels, many of the wrong ones crossed out, and four large symbols for differently estimated class means."}} tags=["hide-input"]
-z, y, y_noisy = (a[0].cpu() for a in (rep.z, data.y, data.y_noisy))
-rank = 7
-mine = y_noisy == rank
-keep = inliers(z, y_noisy, K, min(0.5, guess_noise(z, y_noisy, K)))[mine]
-right = (y == rank)[mine]
-clean = features(rep.encoder, data.x_rest)[0][data.y_rest[0] == rank].cpu()
-center = z[mine].mean(0)
-axes2 = torch.linalg.svd(z[mine] - center, full_matrices=False).Vh[:2].T
-fig, ax = plt.subplots(figsize=(5.8, 3.9))
-flat = (z[mine] - center) @ axes2
-ax.scatter(*flat[right].T, s=28, color=plots.COLORS[2], label="label right")
-ax.scatter(*flat[~right].T, s=28, fc="w", ec=plots.COLORS[1], label="label wrong")
-ax.scatter(*flat[~keep].T, s=40, c="black", lw=1, marker="x", label="dropped")
-estimates = {
-    "mean, all points": statistics(z, y_noisy, lof=False, lend=False)[0][rank],
-    "mean, outliers dropped": statistics(z, y_noisy, lend=False)[0][rank],
-    "mean, borrowed too": statistics(z, y_noisy)[0][rank],
-    "clean mean, unseen images": clean.mean(0),
-}
-for (name, mean), marker, color in zip(estimates.items(), "sDP*", (6, 4, 0, 3)):
-    spot = (mean - center) @ axes2
-    style = dict(edgecolor="black", color=plots.COLORS[color], zorder=3, s=150)
-    ax.scatter(*spot[:, None], marker=marker, label=name, **style)
-ax.set(xlabel="first principal axis", ylabel="second principal axis")
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-plt.show()
-
-# %% [markdown]
 # ### Are the repaired means better?
 #
-# The paper's theory rests on this step, and here it can be measured directly. For every class we know the clean mean: that of several hundred images that no
-# stage has trained on. The figure gives the distance of each estimate from it, in percent of the class's own spread
-# (the root of the summed variances). *True labels* is the floor: what the training images of that class would give if all labels were right.
+# The method rests on this step, and it can be measured directly. For every class we know the clean mean: that of hundreds
+# of test images. The figure gives the distance of each estimate from it, in percent of the class's own
+# spread (the root of the summed variances). *True labels* is the floor: what the same training images would give if all labels were
+# right. Stage 1 sees no labels, so one representation per imbalance serves every noise rate.
 
 # %%
+reps = {i: moco(cells[i, 0.4].x) for i in SIZE}
+rep = reps[10]
 ESTIMATES = {
-    "raw": lambda z, y_noisy, y: statistics(z, y_noisy, lof=False, lend=False),
-    "LOF": lambda z, y_noisy, y: statistics(z, y_noisy, lend=False),
-    "LOF + borrowing": lambda z, y_noisy, y: statistics(z, y_noisy),
-    "true labels": lambda z, y_noisy, y: class_statistics(z, y, y >= 0, K),
+    "all points": lambda z, given, y: calibrate(z, given, K, False, False),
+    "outliers dropped": lambda z, given, y: calibrate(z, given, K, lend=False),
+    "and borrowed": lambda z, given, y: calibrate(z, given, K),
+    "true labels": lambda z, given, y: class_statistics(z, y, K),
 }
 
 
-def estimation_errors(rep, data, estimates):
-    """Relative errors in percent by estimate: means (S, K) and covariances (S, K)."""
-    z_all = features(rep.encoder, torch.cat([data.x_rest, data.x_test], dim=1))
-    y_all = torch.cat([data.y_rest, data.y_test], dim=1)
-    out = {name: ([], []) for name in estimates}
-    for z, y, y_noisy, z_ref, y_ref in zip(rep.z, data.y, data.y_noisy, z_all, y_all):
-        m, c, _ = class_statistics(z_ref, y_ref, y_ref >= 0, K)
-        spread = c.diagonal(dim1=1, dim2=2).sum(1).sqrt()
+def errors_of_means(rep, data, estimates):
+    """Distances from the clean means, % of the spread: {name: (S, K)}."""
+    z_clean = stack.predict(rep.encoder, data.x_test)
+    out = {name: [] for name in estimates}
+    parts = (rep.z, data.y, data.y_noisy, z_clean, data.y_test)
+    for z, y, given, z_clean, y_clean in zip(*parts):
+        right, covs = class_statistics(z_clean, y_clean, K)
+        spread = covs.diagonal(dim1=1, dim2=2).sum(1).sqrt()
         for name, estimate in estimates.items():
-            means, covs = estimate(z, y_noisy, y)[:2]
-            out[name][0].append(100 * (means - m).norm(dim=1) / spread)
-            out[name][1].append(100 * (covs - c).norm(dim=(1, 2)) / c.norm(dim=(1, 2)))
-    return {n: [torch.stack(part).cpu().numpy() for part in e] for n, e in out.items()}
+            error = (estimate(z, given, y)[0] - right).norm(dim=1)
+            out[name].append((100 * error / spread).cpu().numpy())
+    return {name: np.stack(rows) for name, rows in out.items()}
 
 
-errors = {}
-for kind in ("paper's", "symmetric"):
-    errors[kind] = estimation_errors(rep, cells[MAIN[0], kind, 0.4], ESTIMATES)
+errors = errors_of_means(rep, data, ESTIMATES)
+for name, error in errors.items():
+    paper.arm(name, "error of the mean", error.mean(1))
 
-# %% mystnb={"figure": {"caption": "Distance of the estimated class mean from the clean one, in percent of the class's spread, by class rank, for the paper's noise (left) and symmetric noise (right). Bands: 95 % intervals over seeds. Look at how far each repair moves the line towards the floor, and at which ranks.", "name": "fig-rcal-means"}, "image": {"alt": "Two panels with four lines over class rank: raw, after removing outliers, after borrowing, and the floor with true labels. All rise towards rare classes."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3), sharey=True)
-for ax, (kind, by_estimate) in zip(axes, errors.items()):
-    for name, color, marker in zip(by_estimate, (1, 4, 0, 6), "so^D"):
-        style = dict(color=plots.COLORS[color], marker=marker)
-        plots.band(ax, range(K), by_estimate[name][0], label=name, **style)
-    ax.set(title=f"{kind} noise, 40 %", xlabel="class rank", xticks=range(K))
-axes[0].set(ylabel="distance from clean mean,\n% of class spread", ylim=(0, None))
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+# %% mystnb={"figure": {"caption": "Distance of the estimated class mean from the clean one, in percent of the class's spread, by class rank, at imbalance 10 and 40 % noise. Means and 95 % intervals over seeds. Look at how far each repair moves the symbols towards the floor, and at which ranks.", "name": "fig-rcal-means"}, "image": {"alt": "Four rows of symbols with error bars over the class rank: all points, outliers dropped, borrowed too, and the floor with true labels."}} tags=["hide-input", "show"]
+fig, ax = plt.subplots(figsize=(6.8, 3.4))
+for i, (name, error) in enumerate(errors.items()):
+    style = dict(color=plots.COLORS[(1, 4, 0, 6)[i]], marker="so^D"[i])
+    style |= dict(label=name, offset=0.18 * (i - 1.5))
+    plots.points(ax, range(K), error, **style)
+ax.set(ylabel="distance from clean mean,\n% of class spread", ylim=(0, None))
+ax.set(xlabel="class rank, most frequent first", xticks=range(K))
+plots.legend_below(fig)
 plt.show()
 
-# %%
-rows = []
-for kind, by_estimate in errors.items():
-    for name, (means, covs) in by_estimate.items():
-        row = {"noise": kind, "estimate": name}
-        for what, values in (("mean", means), ("covariance", covs)):
-            for group, ranks in GROUPS.items():
-                error = values[:, ranks].mean(1)
-                paper.arm(f"{name}, {kind} noise", f"error of {what}, {group}", error)
-                row[f"{what}, {group}"] = f"{error.mean():.0f}"
-        rows.append(row)
-paper.table(rows, caption="Relative errors in percent by group, means over seeds")
+# %% tags=["hide-input", "show"]
+away = [f"{e[:, GROUPS['few']].mean():.0f} %" for e in errors.values()]
+paper.say(
+    f"The mean of a few-shot class lies {away[0]} of the spread from the clean "
+    f"mean before any repair, {away[1]} after dropping outliers, {away[2]} "
+    f"after borrowing too; {away[3]} is the floor."
+)
 
 # %% [markdown]
-# ### The runs at the main setting
+# ### Tuning
 #
-# Imbalance 10 (4 at the scale `smoke`), the paper's noise at 40 %. Five methods have a knob with three settings each, which is set on the *noisy* validation images, once for all seeds:
-#
-# - **CE**, plain cross entropy from random weights: weight decay;
-# - **logit adjustment**: the strength $\tau$;
-# - **CE + mixup**: Beta's $\alpha$. Mixup alone is a known remedy for noise, so it must stand alone to get its due;
-# - **the simple rival**: contrastive start, mixup ($\alpha=1$), and logit adjustment with $\tau$ as its knob. No Gaussians, no
-#   outlier removal, no anchor. It is our question, not the paper's;
-# - **RCAL**: the anchor's weight $\beta$, with $\alpha=1$.
-#
-# All other constants are shared, or are those given above. Equal epochs for all, last epoch, no early stopping.
+# Imbalance 10, 40 % noise. Each method has one knob with three settings, chosen on the *noisy* validation images, once for
+# all seeds: **CE** (plain cross entropy from random weights) its weight decay, **MiSLAS** its smoothing $\varepsilon$, **RCAL**
+# the anchor's weight $\beta$, and a rival of ours its $\tau$: contrastive start, mixup and logit adjustment, without Gaussians,
+# outlier removal or anchor. We call it the *simple rival*.
 
 # %%
-full_points = draw_points(rep, data)
+points, smooth = draw_points(rep, data), train_arm(data, mixed=1)
+start, whole = dict(start=rep, mixed=1), dict(start=rep, points=points)
 TUNED = {
-    "CE": ("decay", cfg.decays, {}),
-    "logit adjustment": ("tau", cfg.taus, {}),
-    "CE + mixup": ("alpha", cfg.alphas, {}),
-    "simple rival": ("tau", cfg.taus, dict(alpha=1, rep="yes")),
-    "RCAL": ("anchor", cfg.betas, dict(alpha=1, rep="yes", points="yes")),
+    "CE": ("decay", cfg.decays, lambda v: train_arm(data, decay=v)),
+    "MiSLAS": ("smoothing", cfg.smoothings, lambda v: mislas(smooth, data, v)),
+    "simple rival": (
+        "tau",
+        cfg.taus,
+        lambda v: train_arm(data, tau=v, **start),
+    ),
+    "RCAL": (
+        "beta",
+        cfg.betas,
+        lambda v: train_arm(data, beta=v, **start | whole),
+    ),
 }
-
-
-def with_stages(options, rep, points):
-    """Options of an arm with the representation and points of a cell filled in."""
-    stages = {"rep": rep, "points": points}
-    return {k: stages[k] if v == "yes" else v for k, v in options.items()}
-
-
 runs, chosen, rows = {}, {}, []
-for arm, (knob, grid, options) in TUNED.items():
-    tried = {}
-    for value in grid:
-        stages = with_stages(options, rep, full_points)
-        tried[value] = train_arm(data, **stages, **{knob: value})
+for arm, (knob, grid, fit) in TUNED.items():
+    tried = {value: evaluate(fit(value), data) for value in grid}
     best = max(tried, key=lambda value: tried[value].val.mean())
-    runs[arm], chosen[arm] = tried[best], options | {knob: best}
+    runs[arm], chosen[arm] = tried[best], best
     paper.choice(arm, {knob: grid}, {knob: best})
     for value, run in tried.items():
         row = {"method": arm, "setting": f"{knob} {value:g}"}
-        row |= {"noisy validation, %": run.val.mean(), "test, %": run.test.mean()}
-        rows.append(row | {"chosen": "yes" if value == best else ""})
-paper.table(rows, caption="The grids, means over seeds; validation decides")
+        row |= {"noisy validation, %": run.val.mean()}
+        rows.append(row | {"test, %": run.test.mean()})
+paper.table(rows, caption="Grids, means over seeds; validation decides")
 
 # %% [markdown]
-# Now the other arms. First RCAL built up step by step from cross entropy, in the paper's order. Then, from the complete method, each stage switched off in turn. *No contrastive stage*
-# means that an untrained encoder with random weights takes the place of the trained one for everything that follows. The **oracle** is cross entropy with contrastive start and true labels.
-
-# %%
-beta = chosen["RCAL"]["anchor"]
-lof_points = draw_points(rep, data, lend=False)
-raw_points = draw_points(rep, data, lof=False, lend=False)
-unclean_points = draw_points(rep, data, lof=False)
-untrained = represent(Encoder(data.x, stream=2), data.x)
-untrained_points = draw_points(untrained, data)
-
-LADDER = {
-    "CE from scratch": {},
-    "+ contrastive start": dict(rep=rep),
-    "+ raw Gaussian points": dict(rep=rep, points=raw_points),
-    "+ outliers dropped": dict(rep=rep, points=lof_points),
-    "+ borrowing": dict(rep=rep, points=full_points),
-}
-whole = dict(alpha=1, anchor=beta)
-WITHOUT = {
-    "no contrastive stage": dict(rep=untrained, points=untrained_points, **whole),
-    "no outlier removal": dict(rep=rep, points=unclean_points, **whole),
-    "no borrowing": dict(rep=rep, points=lof_points, **whole),
-    "no drawn points": dict(rep=rep, **whole),
-    "no mixup": dict(rep=rep, points=full_points, anchor=beta),
-    "no anchor": dict(rep=rep, points=full_points, alpha=1),
-}
-OTHERS = {"contrastive + mixup": dict(rep=rep, alpha=1)}
-OTHERS["oracle, true labels"] = dict(rep=rep, clean=1)
-FROZEN = {k.replace("+", "frozen:"): v for k, v in LADDER.items() if v}
-for arm, options in (LADDER | WITHOUT | OTHERS).items():
-    runs[arm] = train_arm(data, **options)
-for arm, options in FROZEN.items():
-    runs[arm] = train_arm(data, frozen=1, **options)
-
-
-# %%
-def note(arm, run):
-    """Record an arm's accuracies; returns their means as cells of a table."""
-    shown = {"balanced": run.test} | run.groups | {"memorised": run.memorised}
-    for metric, values in shown.items():
-        paper.arm(arm, metric, values)
-    return {f"{metric}, %": f"{values.mean():.1f}" for metric, values in shown.items()}
-
-
-rows = [{"method": arm} | note(arm, run) for arm, run in runs.items()]
-for row, run in zip(rows, runs.values()):
-    row["balanced, %"] += f" ± {run.test.std(ddof=int(len(run.test) > 1)):.1f}"
-paper.table(rows, caption="Test accuracy; memorised: wrong labels repeated in training")
-
-# %% [markdown]
-# ### Each part in turn
+# ### All arms
 #
-# The figure is the ablation in both directions. Mind that the middle steps of the ladder fine-tune the encoder *without* the anchor. The drawn points then lie where the features were at the start.
-# The four rows named *frozen* repeat these steps with a **frozen** encoder, under which the space stands still.
-# Every seed puts other classes into the tail, and a rare shirt is harder than a rare bag: hence the wide intervals, although
-# the comparisons within a seed, which the claims use, are tighter.
+# The paper's ablation takes RCAL apart in one order: without mixup, without the anchor too, without the drawn points too, and at
+# last without the contrastive start, which leaves plain cross entropy, here without weight decay like all the others. To these we add mixup alone, contrastive start with mixup, and the *oracle*:
+# contrastive start with the true labels. Then CE, MiSLAS and RCAL run in the other cells of the paper's grid, with the knobs
+# chosen above.
 
-# %% mystnb={"figure": {"caption": "Balanced test accuracy at the main setting. From top: RCAL built up step by step; the complete method with one stage switched off at a time; the middle steps with a frozen encoder; rivals and oracle. Symbols and bars: means with 95 % intervals over seeds, dots: seeds; the dashed line marks complete RCAL.", "name": "fig-rcal-ablation"}, "image": {"alt": "Means of balanced test accuracy with horizontal error bars, one row per method, in four groups of colours and symbols, with dots for the seeds and a dashed vertical line at the accuracy of complete RCAL."}} tags=["hide-input"]
-blocks = {0: [*LADDER, "RCAL"], 3: [*WITHOUT], 6: [*FROZEN]}
-blocks[5] = ["CE + mixup", "contrastive + mixup", "simple rival", "oracle, true labels"]
-fig, ax = plt.subplots(figsize=(6.6, 6.2))
+# %%
+beta = chosen["RCAL"]
+LADDER = {
+    "... w/o contrastive start": {},
+    "... w/o drawn points": dict(start=rep),
+    "... w/o anchor": whole,
+    "RCAL w/o mixup": whole | dict(beta=beta),
+}
+for arm, options in (LADDER | {"start + mixup": start}).items():
+    runs[arm] = evaluate(train_arm(data, **options), data)
+runs["mixup"] = evaluate(smooth, data)
+truth = SimpleNamespace(**vars(data) | {"y_noisy": data.y})
+runs["oracle"] = evaluate(train_arm(truth, start=rep), data)
+grid = {MAIN: runs}
+for cell in [c for c in CELLS if c != MAIN]:
+    d, r = cells[cell], reps[cell[0]]
+    nets = {"CE": train_arm(d, decay=chosen["CE"])}
+    nets["MiSLAS"] = mislas(train_arm(d, mixed=1), d, chosen["MiSLAS"])
+    nets["RCAL"] = train_arm(d, r, draw_points(r, d), beta, mixed=1)
+    grid[cell] = {arm: evaluate(pair, d) for arm, pair in nets.items()}
+
+for (imbalance, rate), arms in grid.items():
+    where = f"imbalance {imbalance}, noise {100 * rate:.0f} %"
+    for arm, run in arms.items():
+        paper.arm(arm, f"balanced accuracy at {where}", run.test)
+        paper.arm(arm, f"memorised at {where}", run.memorised)
+        for group, values in run.groups.items():
+            paper.arm(arm, f"{group}-shot accuracy at {where}", values)
+for arm in nets:
+    mean = np.mean([arms[arm].test for arms in grid.values()], axis=0)
+    paper.arm(arm, "balanced accuracy, mean of the four cells", mean)
+
+
+# %% mystnb={"figure": {"caption": "Balanced test accuracy at imbalance 10 and 40 % noise. Blue circles: the paper's ladder from plain cross entropy to complete RCAL. Orange squares: rivals, CE with tuned weight decay. Grey diamond: the same network with true labels. Means and 95 % intervals over seeds. Hollow circles: the paper's numbers on CIFAR-10 (Tables 1 and 7), where there are any.", "name": "fig-rcal-ablation"}, "image": {"alt": "Means of balanced test accuracy with horizontal error bars, one row per method, in three groups of colours and symbols, with hollow circles for the paper's own numbers."}} tags=["hide-input", "show"]
+entries = [e for c in paper.info["claims"] for e in c.get("paper") or []]
+where = "CIFAR-10, imbalance 10, noise 40 %"
+theirs = {e["arm"]: e["value"] for e in entries if e["setting"] == where}
+rivals = ["CE", "mixup", "start + mixup", "MiSLAS", "simple rival"]
+blocks = {0: [*LADDER, "RCAL"], 1: rivals, 6: ["oracle"]}
+fig, ax = plt.subplots(figsize=(6.6, 4.3))
 names = []
-for (color, block), marker in zip(blocks.items(), "osD^"):
-    values = np.stack([runs[name].test for name in block], axis=1)  # (S, arms)
-    mean, half = plots.interval(values)
-    place = len(names) + np.arange(len(block))
-    style = dict(color=plots.COLORS[color], marker=marker, linestyle="", capsize=3)
-    ax.errorbar(mean, place, xerr=half, **style)
-    ax.plot(values.T, place, ".", color="black", markersize=3, alpha=0.5)
+for (color, block), marker in zip(blocks.items(), "osD"):
+    values = np.stack([runs[name].test for name in block], axis=1)
+    style = dict(color=plots.COLORS[color], marker=marker, horizontal=True)
+    plots.points(ax, len(names) + np.arange(len(block)), values, **style)
     names += block
-ax.axvline(runs["RCAL"].test.mean(), color="black", linestyle="--", linewidth=1)
+for row, name in enumerate(names):
+    if name in theirs:
+        ax.plot(theirs[name], row, "o", mfc="none", mec="black", markersize=8)
 ax.set_yticks(range(len(names)), names)
 ax.invert_yaxis()
 ax.set_xlabel("balanced test accuracy, %")
 plt.show()
 
 
-# %%
+# %% tags=["hide-input", "show"]
 def gain(arm, over):
     return f"{(runs[arm].test - runs[over].test).mean():+.1f}"
 
 
+path = [*LADDER, "RCAL"]
+steps = [gain(b, a) for a, b in zip(path, path[1:])]
+memory = [runs[arm].memorised.mean() for arm in path]
 paper.say(
-    "The same drawn points change the balanced accuracy by "
-    f"**{gain('+ borrowing', '+ contrastive start')}** points where the encoder is "
-    "fine-tuned freely and by "
-    f"**{gain('frozen: borrowing', 'frozen: contrastive start')}** points where it is "
-    f"frozen. Mixup alone, tuned, is {gain('CE + mixup', 'CE')} points from tuned "
-    f"cross entropy; RCAL is {gain('RCAL', 'CE')} points from it, and "
-    f"{gain('RCAL', 'simple rival')} points from the simple rival."
+    f"From step to step: contrastive start {steps[0]} points, drawn points "
+    f"{steps[1]}, anchor {steps[2]}, mixup {steps[3]}; altogether "
+    f"{gain('RCAL', path[0])} over plain cross entropy, {gain('RCAL', 'CE')} "
+    f"over a tuned one. Plain cross entropy repeats {memory[0]:.0f} % of the "
+    f"wrong labels, RCAL {memory[-1]:.0f} %."
 )
+rows = []
+for (imbalance, rate), arms in sorted(grid.items()):
+    row = {"imbalance": imbalance, "noise": f"{100 * rate:.0f} %"}
+    rows.append(row | {name: arms[name].test.mean() for name in nets})
+paper.table(rows, caption="Balanced test accuracy over the grid, %, means")
 
 # %% [markdown]
 # ### Who gains: many, medium, few
 #
-# A method for long tails should lift the rare classes; the question is what the frequent ones pay for it. The paper's comparison here is MiSLAS, a two-stage long-tail
-# method that is not implemented in this notebook. Logit adjustment takes its place: it treats the long tail and nothing else.
+# What do the frequent classes pay for the gain of the rare ones? The paper looks at imbalance 10 and 50 % noise.
 
-# %% mystnb={"figure": {"caption": "Test accuracy of many-shot, medium and few-shot classes at the main setting: cross entropy, logit adjustment, the simple rival, RCAL, and the oracle with true labels. Bars: means with 95 % intervals over seeds.", "name": "fig-rcal-groups"}, "image": {"alt": "Grouped bars of accuracy for many-shot, medium and few-shot classes and five methods. Cross entropy falls steeply from many to few; the other methods fall less."}} tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(6.6, 3.4))
-shown = ("CE", "logit adjustment", "simple rival", "RCAL", "oracle, true labels")
-for i, (arm, color) in enumerate(zip(shown, (1, 5, 3, 0, 6))):
-    mean, half = plots.interval(np.stack([*runs[arm].groups.values()], axis=1))
-    place = np.arange(3) + 0.16 * (i - 2)
-    style = dict(color=plots.COLORS[color], error_kw={"linewidth": 1}, capsize=2)
-    ax.bar(place, mean, 0.15, yerr=half, label=arm, **style)
+# %% mystnb={"figure": {"caption": "Test accuracy of many-shot, medium and few-shot classes at imbalance 10 and 50 % noise: means with 95 % intervals over seeds. Look at what each method pays on the left for its gain on the right.", "name": "fig-rcal-groups"}, "image": {"alt": "Accuracy of three groups of classes for cross entropy, MiSLAS and RCAL; symbols with error bars."}} tags=["hide-input", "show"]
+fig, ax = plt.subplots(figsize=(6.6, 3.3))
+for i, arm in enumerate(("CE", "MiSLAS", "RCAL")):
+    values = np.stack([*grid[10, 0.5][arm].groups.values()], axis=1)
+    style = dict(color=plots.COLORS[(1, 5, 0)[i]], marker="sDo"[i])
+    style |= dict(label=arm, offset=0.2 * (i - 1))
+    plots.points(ax, range(3), values, **style)
 ax.set_xticks(range(3), [f"{g} ({len(r)} classes)" for g, r in GROUPS.items()])
 ax.set(ylabel="test accuracy, %", ylim=(0, 100))
-fig.legend(loc="outside lower center", ncols=5, columnspacing=1)
+plots.legend_below(fig)
 plt.show()
 
-# %% [markdown]
-# ### The grid: imbalance by noise
-#
-# The counterpart of the paper's main table. The tuned settings of the main setting are kept everywhere.
-
-# %%
-grid = {MAIN: {arm: runs[arm] for arm in TUNED}}
-for cell, d in cells.items():
-    if cell != MAIN:
-        r = reps[cell[0]]
-        points = draw_points(r, d)
-        stages = {arm: with_stages(chosen[arm], r, points) for arm in TUNED}
-        grid[cell] = {arm: train_arm(d, **stages[arm]) for arm in TUNED}
-
-
-def cell_name(cell):
-    return f"imbalance {cell[0]}, {cell[1]} noise {100 * cell[2]:.0f} %"
-
-
-rows = []
-for cell in cells:
-    row = {"imbalance": cell[0], "noise": f"{cell[1]} {100 * cell[2]:.0f} %"}
-    for arm, run in grid[cell].items():
-        note(f"{arm}, {cell_name(cell)}", run)
-        row[arm] = f"{run.test.mean():.1f} ({run.groups['few'].mean():.0f})"
-    rows.append(row)
-paper.table(rows, caption="Balanced accuracy in % (few-shot classes), means over seeds")
-
-# %% mystnb={"figure": {"caption": "Lead over tuned cross entropy in balanced test accuracy, for each cell of the grid: logit adjustment, mixup, the simple rival and RCAL. Bars: 95 % intervals over seeds. The cells with symmetric noise are on the right.", "name": "fig-rcal-grid"}, "image": {"alt": "Points with error bars for four methods over the cells of imbalance and noise; the zero line stands for cross entropy."}} tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(6.8, 3.6))
-order = sorted(cells, key=lambda c: (c[1], c[0], c[2]))
-for i, (arm, color) in enumerate(zip(list(TUNED)[1:], (5, 2, 3, 0))):
-    leads = [grid[c][arm].test - grid[c]["CE"].test for c in order]
-    mean, half = plots.interval(np.stack(leads, axis=1))
-    place = np.arange(len(order)) + 0.13 * (i - 1.5)
-    style = dict(color=plots.COLORS[color], marker=plots.MARKERS[i], linestyle="")
-    ax.errorbar(place, mean, half, capsize=2, label=arm, **style)
-ax.axhline(0, color="black", linewidth=0.8)
-ticks = [f"imb. {i}\n{kind}\n{100 * rate:.0f} %" for i, kind, rate in order]
-ax.set(xticks=range(len(order)), xticklabels=ticks, ylabel="lead over CE, points")
-fig.legend(loc="outside lower center", ncols=4)
-plt.show()
+# %% tags=["hide-input", "show"]
+arms = [grid[10, 0.5][arm].groups for arm in nets]
+say = [f"{g} " + "/".join(f"{a[g].mean():.0f}" for a in arms) for g in GROUPS]
+paper.say(f"CE/MiSLAS/RCAL, percent: {', '.join(say)}.")
 
 # %% [markdown]
 # ## Paper against measured
 #
-# We have seen no printed numbers of the paper, only its statements, so the table has no numbers on the paper's side. Three remarks on how the statements were turned into claims:
-#
-# - *Each ingredient helps when added in turn*: the worst step decides. Steps are added in the paper's order, with a fine-tuned encoder. The frozen ladder and the switching-off are
-#   questions of this book.
-# - *Better than a long-tail method that robs the head*: logit adjustment stands for such methods. Every one of the statement's parts has a claim of its own.
-# - *Cross entropy* is tuned in weight decay and has neither contrastive start nor mixup. That is the paper's comparison, and an easy one. The comparison with the simple rival is the
-#   hard one.
-
+# Where the paper names an imbalance and a noise rate, a claim is judged there: the ablation at imbalance 10 and 40 % (Table 7), the
+# groups at imbalance 10 and 50 % (Table 6). What rests on the whole of Table 1 is judged on the mean of the four cells. Data and
+# network differ from the paper's; only signs and rough sizes can be compared.
 
 # %%
-def compare(claim, **pairs):
-    """Balanced accuracy of (ours, baseline) by label; shared test images widen it."""
-    extra = {}
-    ours, baseline = ({k: p[i] for k, p in pairs.items()} for i in (0, 1))
-    if paper.scale == "full":  # the test set has as many images of every class
-        extra["ours_items"] = {k: 100.0 * r.hits for k, r in ours.items()}
-        extra["baseline_items"] = {k: 100.0 * r.hits for k, r in baseline.items()}
-    values = [{k: r.test for k, r in part.items()} for part in (ours, baseline)]
-    paper.claim(claim, ours=values[0], baseline=values[1], **extra)
-
-
-best = runs["RCAL"]
-leads = {c: (grid[c]["RCAL"], grid[c]["CE"]) for c in cells}
-by_kind = [{cell_name(c): leads[c] for c in cells if c[1] == k} for k in errors]
-compare("rcal_beats_ce", **by_kind[0])
-compare("rcal_beats_ce_symmetric", **by_kind[1])
-order = [name for name in LADDER if "raw" not in name] + ["RCAL"]
-steps = {f"step to {b}": (runs[b], runs[a]) for a, b in zip(order, order[1:])}
-compare("each_part_helps", **steps)
-compare("each_stage_needed", **{name: (best, runs[name]) for name in WITHOUT})
-pair = (runs["frozen: borrowing"], runs["frozen: contrastive start"])
-compare("points_help_when_frozen", frozen=pair)
-compare("rcal_beats_mixup", main=(best, runs["CE + mixup"]))
-compare("rcal_beats_simple_rival", main=(best, runs["simple rival"]))
-compare("rcal_beats_la", main=(best, runs["logit adjustment"]))
-
-ce, la = runs["CE"].groups, runs["logit adjustment"].groups
-paper.claim("rcal_lifts_every_group", ours=best.groups, baseline=ce)
-paper.claim("la_lifts_few", ours=la["few"], baseline=ce["few"])
-paper.claim("la_costs_many", ours=la["many"], baseline=ce["many"])
-
-
-def error(estimate, what, *groups):
-    """Errors of means (0) or covariances (1) by group: (S, groups)."""
-    values = errors["paper's"][estimate][what]
-    return np.stack([values[:, GROUPS[g]].mean(1) for g in groups], axis=1)
-
-
-raw, lof, both = list(ESTIMATES)[:3]
-found = errors["paper's"]
-few = {e: error(e, 0, "few")[:, 0] for e in (lof, both)}
-cov = {e: error(e, 1, "few")[:, 0] for e in (raw, both)}
-tails = {e: error(e, 0, "many", "few") for e in (raw, both)}
-paper.claim(
-    "lof_means_closer", ours=found[lof][0].mean(1), baseline=found[raw][0].mean(1)
-)
-paper.claim("borrowing_means_closer", ours=few[both], baseline=few[lof])
-paper.claim("repair_helps_tail_most", ours=tails[both], baseline=tails[raw])
-paper.claim("repair_covariances_closer", ours=cov[both], baseline=cov[raw])
 paper.report()
 
 # %% [markdown]
+# ## What to take away
+
+# %% tags=["hide-input", "show"]
+level = {arm: f"{run.test.mean():.1f} %" for arm, run in runs.items()}
+drawn = [gain(a, "... w/o drawn points") for a in LADDER]
+paper.say(
+    f"On {data.y.shape[1]} images of clothes with 40 % noise, RCAL reaches "
+    f"{level['RCAL']}, tuned cross entropy {level['CE']}, MiSLAS "
+    f"{level['MiSLAS']}, and a simple rival (contrastive start, mixup, logit "
+    f"adjustment) {level['simple rival']}. Drawn points are worth {drawn[2]} "
+    f"points while the encoder moves freely, {drawn[3]} with the anchor."
+)
+
+# %% [markdown]
+# Calibrated points are worth something only together with the anchor that keeps the encoder where they were drawn. Use RCAL where
+# frequent classes must not pay for rare ones: it gives up less of them than methods that re-balance. If only the balanced accuracy counts,
+# try logit adjustment on contrastive features with mixup first: it comes close, with one knob and no Gaussians.
+#
 # ## What differs from the paper
 #
-# - **Reconstructed, not read.** We could read abstract, theory set-up and text quotations of the paper, no formulas of its steps 2b and 3, no hyper-parameters
-#   beyond the kind of network, and no numbers. Ours are: the formulas of borrowing with two separate constants, and head and tail told apart by the average count;
-#   the sum of three losses with equal weight for drawn and real points; the squared, per-feature form of the anchor; the number of drawn points and their distribution over classes;
-#   the guess of the share to drop; and every constant. The constants of stage 2 are start values that were never tuned.
-# - **Data and network.** Long-tailed pieces of Fashion-MNIST at 14 x 14 pixels with at most 145 images in the largest class, and a network of two
-#   layers below the features, instead of CIFAR-10 and CIFAR-100 with 5,000 (500) images in the largest class and a ResNet-32. Imbalances 10 and 30 instead of up to
-#   100, since a hundredth of the largest class would be one image. The paper's real-world noisy data are not touched. `full` uses CIFAR-10 and a ResNet-18 at one cell of the grid; it was never run.
-# - **Stage 1.** MoCo with queue and key encoder as in the paper; crops, flips, brightness and contrast, but no colour (the images are grey) and no blur. The validation images are drawn beside the training images and follow their long tail and noise.
-# - **Stage 3.** No augmentation besides mixup, at `full` neither; the paper augments weakly here.
-# - **Noise.** "The paper's" is the rule of its Assumption 3.1. Under it the frequencies of the noisy labels are those of the true ones, and each class has the same share of wrong labels. Symmetric noise is our addition.
-# - **Baselines that are missing.** MiSLAS, HAR, RoLT, TBSS and the others of the paper's table: each is a system of its own, tuned for large networks. Logit adjustment stands for long-tail
-#   methods and mixup for noise methods. Class-balanced sampling is left out beside logit adjustment, which has the same aim.
-# - **Tuning.** Five methods have one knob with three settings, chosen at the main setting on noisy validation labels averaged over noisy classes, once for all seeds. The paper's own tuning is unknown to us.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** A fully connected encoder without patches and a momentum of 0.95 with temperature 0.1
-#   (features of the same quality), 30 epochs of contrastive training (worse features), 40 epochs of the last stage with 32 patch units (same picture, slower).
+# - **What was read.** Not the paper itself, but its abstract, quotations in a reading note, and reproductions of its formulas,
+#   Algorithm 1 and Tables 1, 2, 3, 6 and 7 in a reading group's public slides. Its theorem is not checked. Ours are: how many points
+#   LOF drops, who counts as head, $q$ and $\gamma$, how many points are drawn and for which classes (Algorithm 1 says for all; ours tops
+#   up, so that the largest class gets none), the scale of the features, the distribution of $\lambda$, and how the terms for real and drawn points are weighted.
+# - **Data and network.** Long-tailed pieces of Fashion-MNIST at 14 x 14 pixels, with 150 images in the largest class at imbalance 10 and 300 at
+#   imbalance 100, and a network of two layers below the features, instead of CIFAR-10 and CIFAR-100 with 5,000 (500) images and a ResNet-32.
+#   Four of the paper's ten cells of CIFAR-10. The real noisy sets (WebVision, Clothing1M) are not touched.
+#   Which classes are rare is drawn anew for each seed; on the long-tailed CIFAR-10 it is always the same ones.
+# - **Stage 1.** Crops, flips, brightness and contrast, but no colour (the images are grey) and no blur.
+# - **Stage 3.** No augmentation besides mixup (see below for why).
+# - **MiSLAS.** Its published settings where they carry over (mixup with uniform $\lambda$, ten epochs of stage two, class-balanced draws, scale per class,
+#   smoothing 0.3 and its neighbours); stage two sees stored features of un-augmented images, AdamW instead of SGD, the last epoch instead of the best. Our network has no batch norm to shift.
+# - **Rivals that are missing.** RoLT, HAR, Sel-CL+ and the others of the paper's tables.
+# - **Tuning.** One knob with three values for each method, chosen at one setting on noisy validation labels.
+# - **The reported seeds were run twice.** In the first run cross entropy's weight decay was chosen at the edge of its grid, and the ladder's first step
+#   compared arms of unequal weight decay. Both are mended, nothing else was changed.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 1,226 images and a learning rate of 0.002: cross entropy
+#   memorised 6 % of the wrong labels, so that there was no noise to be robust to. Weak augmentation in stage 3 (22 %, and RCAL two points above
+#   cross entropy instead of more than ten). A network of 32 and 128 units for 30 epochs (38 % memorised;
+#   single cells vary too much from seed to seed) and for 40 (68 %; too slow for more than ten seeds). $\gamma$ from 0.2 to 0.5 (up to three points lower), $q=1$ and $\alpha=0.01$ (the same). Every class topped
+#   up beyond the largest (one point lower). A fixed order of the classes (the same spread over seeds).
+#
+# ## On your own data
+#
+# With features from an encoder that never saw your labels (self-supervised, or pretrained elsewhere), the repair needs no training of a network:
+
+
+# %% tags=["own-data"]
+def calibrated_predictions(z, y, z_new, steps=300):
+    """Features z (n, d), labels y (n,), some wrong; z_new (m, d) -> (m,)."""
+    scaled = [torch.tensor((a - z.mean(0)) / z.std()) for a in (z, z_new)]
+    (z, z_new), y = (a.float() for a in scaled), torch.tensor(y)
+    g = torch.Generator().manual_seed(0)
+    statistics = calibrate(z, y, int(y.max()) + 1)
+    points, labels = draw(*statistics, 10 * len(y), g)
+    weight = torch.zeros(z.shape[1] + 1, len(statistics[0]), requires_grad=True)
+    optimizer = torch.optim.AdamW([weight], 0.05, weight_decay=0.1)
+    pad = nn.ConstantPad1d((0, 1), 1.0)  # a column of ones, for the offset
+    for _ in range(steps):
+        loss = F.cross_entropy(pad(z) @ weight, y)
+        loss = loss + F.cross_entropy(pad(points) @ weight, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (pad(z_new) @ weight).argmax(1).numpy()
+
+
+rng = np.random.default_rng(0)
+centres, true = rng.normal(size=(3, 4)) * 2, np.repeat([0, 1, 2], (120, 40, 12))
+given = np.where(rng.random(172) < 0.3, rng.permutation(true), true)
+z = centres[true] + rng.normal(size=(172, 4))
+print("the three centres:", calibrated_predictions(z, given, centres))
+
+# %% [markdown]
+# - *Tune first*: the share of points that are dropped (`share` in `inliers`), on a few rows whose labels you trust.
+# - *It costs*: the distances within each class and one $d\times d$ eigenvalue problem per class; seconds for ten thousand rows.
+# - *It fails* where a class is several clouds, where more than half of a rare class's labels are wrong, or where the features mix the classes. The same pieces, well kept:
+#   `LocalOutlierFactor` in scikit-learn, over- and undersampling in imbalanced-learn, label errors in cleanlab.
 #
 # ## Exercises
 #
 # ### Exercise 1
 #
-# How much of the **mean** should a tail class borrow? Vary $\gamma_\mu$ from 0 to 0.9 and plot the error of the means of few-shot classes. Do the same for the covariances. Where is each smallest, and what speaks for two different constants? (Hint: means differ between classes, which is what tells the classes apart, so borrowing adds a bias; and which of the two has more numbers to estimate from the same few points?)
+# How much should a tail class borrow? Vary $\gamma$ from 0 to 0.9 and compare the errors of the means of few-shot classes. Where is the error smallest, and why does it rise again? (Means differ between classes, which is what tells the classes apart.)
 
 
 # %% tags=["solution", "hide-cell"]
-def borrow_both(g):
-    return lambda z, y_noisy, y: borrow(*statistics(z, y_noisy, lend=False), 3, g, g)
+def lender(g):
+    return lambda *a: borrow(*ESTIMATES["outliers dropped"](*a), gamma=g)
 
 
-gammas = {gamma: borrow_both(gamma) for gamma in (0.0, 0.15, 0.3, 0.5, 0.9)}
-rows = []
-for gamma, pair in estimation_errors(rep, data, gammas).items():
-    mean, cov = (part[:, GROUPS["few"]].mean() for part in pair)
-    rows.append({"gamma": gamma, "mean, %": mean, "covariance, %": cov})
-paper.table(rows, caption="Errors of few-shot classes when both constants are gamma")
+lenders = {gamma: lender(gamma) for gamma in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9)}
+tail = errors_of_means(rep, data, lenders)
+tail = {gamma: e[:, GROUPS["few"]].mean() for gamma, e in tail.items()}
+best = min(tail, key=tail.get)
+paper.say(
+    f"Over {len(paper.seeds)} seeds the error is smallest at gamma {best:g}: "
+    f"{tail[best]:.0f} %; without borrowing {tail[0.0]:.0f}, at 0.9 "
+    f"{tail[0.9]:.0f} %."
+)
 
 # %% [markdown]
 # ### Exercise 2
 #
-# Is Local Outlier Factor needed? Replace it by something plainer: drop the same share of points, those farthest from the coordinate-wise **median** of their noisy class. Compare how many wrong and right labels go.
-
+# How well does the outlier factor find wrong labels? Compare the share of the wrongly and of the rightly labelled points that it drops. What would dropping at random give?
 
 # %% tags=["solution", "hide-cell"]
-def far_from_median(z, y_noisy, share):
-    dropped = torch.zeros(len(y_noisy), dtype=torch.bool, device=z.device)
-    for c in range(K):
-        rows = torch.where(y_noisy == c)[0]
-        if len(rows) >= 4:
-            far = (z[rows] - z[rows].median(0).values).norm(dim=1)
-            dropped[rows[far.topk(int(share * len(rows))).indices]] = True
-    return dropped
-
-
-shares = {"local outlier factor": [], "distance from the median": []}
-for z, y, y_noisy in zip(rep.z, data.y, data.y_noisy):
-    guess = min(0.5, guess_noise(z, y_noisy, K))
-    by_lof, wrong = ~inliers(z, y_noisy, K, guess), y != y_noisy
-    for name, out in zip(shares, (by_lof, far_from_median(z, y_noisy, guess))):
-        shares[name].append([100 * out[m].float().mean() for m in (wrong, ~wrong)])
-for name, values in shares.items():
-    wrong_gone, right_gone = np.mean(values, axis=0)
-    text = f"{wrong_gone:.1f} % of the wrong, {right_gone:.1f} % of the right labels."
-    paper.say(f"Dropped by {name}: {text}")
+shares = []
+for z, y, given in zip(rep.z, data.y, data.y_noisy):
+    out, wrong = ~inliers(z, given, K), y != given
+    shares.append([out[m].float().mean().item() for m in (wrong, ~wrong)])
+wrong, right = 100 * np.mean(shares, axis=0)
+paper.say(
+    f"It drops {wrong:.0f} % of the wrong and {right:.0f} % of the right "
+    "labels; at random both would be alike."
+)
 
 # %% [markdown]
 # ## References
 #
-# The paper: {cite}`rcal`. Contrastive learning with a queue: {cite}`he2020moco`. Outliers by local density: {cite}`breunig2000`. Mixup: {cite}`zhang2018mixup`. Logit adjustment: {cite}`menon2021`.
+# The paper: {cite}`rcal`. Contrastive learning with a queue: {cite}`he2020moco`. Outliers by local density: {cite}`breunig2000`. Borrowing statistics: {cite}`yang2021freelunch`.
+# Mixup: {cite}`zhang2018mixup`. Logit adjustment: {cite}`menon2021`. MiSLAS: {cite}`zhong2021mislas`.
 # Selecting by small loss: {cite}`han2018coteaching`. Images: {cite}`xiao2017fashion`, and CIFAR-10 at full scale {cite}`krizhevsky2009`.
