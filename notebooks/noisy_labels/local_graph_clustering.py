@@ -116,7 +116,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # ## The idea
 #
 # You know one member of a group in a very large network and want the others: the packages that belong with this Perl
-# library, the accounts behind this one. Looking at the whole network is out of the question. **Local graph clustering**
+# library, the accounts behind this one. **Local graph clustering**
 # starts at the known node, the *seed*, and explores only its surroundings. One way is to let something spread along the
 # edges, as paint spreads in water, and to stop when it has been used up {cite}`andersen2006local,fountoulakis2020flow`.
 #
@@ -529,6 +529,7 @@ ax.set_xticks(range(len(epsilons)), [f"{e:g}" for e in epsilons])
 ax.set(xlabel="epsilon (0: cut, 1: plain graph)", ylabel="F1, %")
 plt.show()
 
+# %% tags=["hide-input", "show"]
 paper.say(
     "Mean F1 by epsilon: "
     + ", ".join(f"{e:g}: {by_eps[e][0].mean():.0f} %" for e in epsilons)
