@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. Weights, diffusion and label model are the paper's; of its experiments only the abstract and others' accounts could be read, so the set-up follows the same group's earlier code, on the Debian graph.
 #
-# **The published run**: not stated in what could be read. **This notebook**: at `small` about 60 s of one core. At `full` block model of 10,000 nodes with clusters of 500 and 50 seeds, hours of one core and no GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/local_graph_clustering.ipynb).
+# **The published run**: not stated in what could be read. **This notebook**: at `small` about 130 s of one core. At `full` block model of 10,000 nodes with clusters of 500 and 50 seeds, hours of one core and no GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/local_graph_clustering.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -116,7 +116,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # ## The idea
 #
 # You know one member of a group in a very large network and want the others: the packages that belong with this Perl
-# library, the accounts behind this one. Looking at the whole network is out of the question. **Local graph clustering**
+# library, the accounts behind this one. **Local graph clustering**
 # starts at the known node, the *seed*, and explores only its surroundings. One way is to let something spread along the
 # edges, as paint spreads in water, and to stop when it has been used up {cite}`andersen2006local,fountoulakis2020flow`.
 #
@@ -136,21 +136,18 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # $d_{in}(a_1+\epsilon(1-a_1))$, the one outside $d_{out}(1-a_0+\epsilon a_0)$.
 
 # %% tags=["hide-input"]
-import time
-
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import minimize
 from shared import plots
+from shared import seeds as streams
 from shared.data import load
 from shared.graph import dependency_graph
 from shared.paper import Paper
 
-paper = Paper("local_graph_clustering", scale=scale, seeds=seeds)
 plots.style()
 
-# %% mystnb={"figure": {"caption": "Where the first drop of paint goes: expected share of the weight of a member's edges (label 1, 30 neighbours inside, 38 outside, epsilon 0.05) that leads out of the cluster, against the accuracy of the labels outside. The dotted line is the graph without labels.", "name": "fig-local_graph_clustering-leak"}, "image": {"alt": "Three falling curves, one per accuracy inside the cluster, of the share of weight leading outside over the accuracy outside. All start near the dotted line of the plain graph and fall towards a few percent."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Where the first drop of paint goes: expected share of the weight of a member's edges (label 1, 30 neighbours inside, 38 outside, epsilon 0.05) that leads out of the cluster, against the accuracy of the labels outside. The dotted line is the graph without labels.", "name": "fig-local_graph_clustering-leak"}, "image": {"alt": "Three falling curves, one per accuracy inside the cluster, of the share of weight leading outside over the accuracy outside. All start near the dotted line of the plain graph and fall towards a few percent."}} tags=["hide-input", "show"]
 a0 = np.linspace(0.5, 1, 100)
 fig, ax = plt.subplots(figsize=(5.4, 2.8))
 for a1, color in ((0.5, 5), (0.7, 1), (0.9, 0)):
@@ -159,7 +156,11 @@ for a1, color in ((0.5, 5), (0.7, 1), (0.9, 0)):
     label = f"accuracy inside {100 * a1:.0f} %"
     ax.plot(100 * a0, share, color=plots.COLORS[color], label=label)
 ax.axhline(100 * 38 / 68, color="black", linestyle=":", label="no labels")
-ax.set(xlabel="accuracy outside, %", ylabel="weight leading out, %", ylim=(0, 60))
+ax.set(
+    xlabel="accuracy outside, %",
+    ylabel="weight leading out, %",
+    ylim=(0, 60),
+)
 ax.legend()
 plt.show()
 
@@ -171,21 +172,24 @@ plt.show()
 # The settings of this notebook for its three scales:
 
 # %%
+paper = Paper("local_graph_clustering", scale=scale, seeds=seeds)
 cfg = paper.settings(
     nodes=(600, 2000, 10_000),
     cluster=(60, 100, 500),
     inner_degree=(20, 30, 50),
     outer_degree=(25, 38, 63),
-    tuning_clusters=(1, 2, 2),
-    test_clusters=(1, 3, 4),
-    masses=((1.5, 3, 6), (1.5, 2, 3, 4, 6, 8), (1.5, 2, 3, 4, 6, 8)),
-    accuracies_inside=((0.7, 0.9), (0.7, 0.9), (0.7, 0.9)),
-    accuracies_outside=((0.7, 0.9), (0.7, 0.9, 0.97), (0.7, 0.9, 0.97)),
-    growing_nodes=((1000, 4000), (1000, 4000, 16_000, 64_000), (4000, 64_000, 256_000)),
-    sections=(4, 12, 14),
-    section_sweeps=(10, 40, 1000),
-    pagerank_steps=(10, 40, 200),
+    tuning_clusters=(2, 2, 3),
+    test_clusters=(3, 13, 8),
+    growing_nodes=(
+        (500, 2000, 8000, 32_000),
+        (1000, 4000, 16_000, 64_000),
+        (4000, 16_000, 64_000, 256_000),
+    ),
+    sections=(4, 99, 99),
+    section_sweeps=(10, 200, 1000),
 )
+MASSES = (0.75, 1, 1.5, 2, 3, 4, 6, 8)  # alpha: in sizes of the cluster
+INSIDE, OUTSIDE = (0.7, 0.9), (0.7, 0.9, 0.97)  # accuracies a1 and a0
 EPS = 0.05  # weight of an edge between unlike labels
 S = len(paper.seeds)
 
@@ -203,14 +207,40 @@ S = len(paper.seeds)
 # with $W$ the edge weights and $D$ the diagonal matrix of weighted degrees $d_i$. Flow along an edge is
 # $w_{ij}(x_i-x_j)$. The recovered cluster is every node with $x_i>0$: those that had to pass mass on.
 #
-# ### Push
+# ### One push
 #
 # The optimum is reached by doing the obvious. A node with more mass than it can absorb raises its potential by
 # $\delta=(m_i-T_i)/d_i$, which sends $w_{ij}\delta$ to each neighbour $j$ and leaves exactly $T_i$ behind. Repeat until
 # no node overflows. The order does not matter (mass only moves where it must, and $x$ grows towards the optimum from below), so we
 # let all overflowing nodes push at once, which vectorises well.
-#
-# Only rows of overflowing nodes are ever read: **that is the locality.** And since every node that pushed holds its full
+
+
+# %%
+def weigh(A, y, eps):
+    """A: adjacency (n, n), csr; y: noisy labels (n,) bool -> weights, csr."""
+    y = np.asarray(y)
+    if y.shape != A.shape[:1] or y.dtype != bool or not 0 <= eps <= 1:
+        raise ValueError("Give one true or false a node, and eps from 0 to 1.")
+    same = np.repeat(y, np.diff(A.indptr)) == y[A.indices]  # one entry per edge
+    return sp.csr_matrix(
+        (np.where(same, 1.0, eps), A.indices, A.indptr),
+        A.shape,
+    )
+
+
+def sweep(W, d, T, x, m, over):
+    """All overflowing nodes push at once; x, m (n,) are changed in place."""
+    delta = (m[over] - T[over]) / d[over]  # how far each rises
+    x[over] += delta
+    m[over] = T[over]
+    if 20 * len(over) < len(m):
+        m += W[over].T @ delta  # reads the rows of overflowing nodes only
+    else:  # in a small graph the product with all rows is quicker
+        m += W.T @ np.bincount(over, delta, len(m))
+
+
+# %% [markdown]
+# Only rows of overflowing nodes need to be read: **that is the locality.** And since every node that pushed holds its full
 # $T_i$, at most $\Delta_s/\min_i T_i$ nodes can push, in a graph of any size.
 #
 # One trick saves time. The solution for a larger source mass can go on from that of a smaller one, so all masses
@@ -218,20 +248,18 @@ S = len(paper.seeds)
 
 
 # %%
-def weigh(A, y, eps):
-    """A: adjacency (n, n), csr; y: noisy labels (n,) bool -> weights, csr."""
-    same = np.repeat(y, np.diff(A.indptr)) == y[A.indices]  # one entry per edge
-    return sp.csr_matrix((np.where(same, 1.0, eps), A.indices, A.indptr), A.shape)
-
-
-def push(W, T, source, masses, tol=1e-2, sweeps=200):
+def push(W, T, source, masses, tol=1e-2, sweeps=100):
     """Flow diffusion for growing masses at one node.
 
     Returns potentials x (len(masses), n) and the mass m (n,) that settled last.
     """
-    n = W.shape[0]
-    d = np.maximum(np.asarray(W.sum(1)).ravel(), 1e-300)  # weighted degrees (n,)
-    x, m, given, found = np.zeros(n), np.zeros(n), 0.0, []
+    masses, T = np.asarray(masses, float), np.asarray(T, float)
+    if not np.isfinite(masses).all() or (np.diff(masses, prepend=0) < 0).any():
+        raise ValueError("Source masses are finite, from 0, and grow.")
+    if T.shape != W.shape[:1] or not (np.isfinite(T).all() and (T > 0).all()):
+        raise ValueError("Every node needs a finite capacity above 0.")
+    d = np.maximum(np.asarray(W.sum(1)).ravel(), 1e-300)  # degrees (n,)
+    x, m, given, found = np.zeros(len(T)), np.zeros(len(T)), 0.0, []
     for mass in masses:
         m[source] += mass - given
         given = mass
@@ -239,10 +267,7 @@ def push(W, T, source, masses, tol=1e-2, sweeps=200):
             over = np.flatnonzero(m > T * (1 + tol))
             if len(over) == 0:
                 break
-            delta = (m[over] - T[over]) / d[over]
-            x[over] += delta
-            m[over] = T[over]
-            m += W[over].T @ delta  # reads the rows of overflowing nodes only
+            sweep(W, d, T, x, m, over)
         found.append(x.copy())
     return np.stack(found), m
 
@@ -267,19 +292,21 @@ def f1(found, K):
 
 
 def conductance(W, C):
-    inside = C.astype(float)
+    """Share of weight that leads out of C (n,); 1 for nothing and for all."""
     volume = np.asarray(W.sum(1)).ravel()
     vol = volume[C].sum()
-    cut = vol - inside @ (W @ inside)
-    return cut / max(min(vol, volume.sum() - vol), 1e-12)
+    smaller = min(vol, volume.sum() - vol)
+    return (vol - C @ (W @ C.astype(float))) / smaller if smaller > 0 else 1.0
 
 
 def random_graph(rng, n, k, inner, outer, clusters):
-    """The first `clusters` blocks of k nodes are dense; the rest is at random."""
+    """The first `clusters` blocks of k nodes are dense; the rest is random."""
     upper = np.triu_indices(k, 1)
-    block, edge = np.nonzero(rng.random((clusters, len(upper[0]))) < inner / (k - 1))
+    block, edge = np.nonzero(
+        rng.random((clusters, len(upper[0]))) < inner / (k - 1),
+    )
     pairs = rng.integers(n, size=(2, rng.poisson(n * outer / 2)))
-    own = np.where(pairs < clusters * k, pairs // k, -1 - pairs)  # block or loner
+    own = np.where(pairs < clusters * k, pairs // k, -1 - pairs)  # or loner
     pairs = pairs[:, own[0] != own[1]]
     i, j = (np.r_[block * k + u[edge], q] for u, q in zip(upper, pairs))
     A = sp.coo_matrix((np.ones(len(i)), (i, j)), shape=(n, n)).tocsr()
@@ -289,7 +316,7 @@ def random_graph(rng, n, k, inner, outer, clusters):
 
 
 def noisy_labels(rng, K, a1, a0, seed_node=None):
-    """Right with probability a1 inside K and a0 outside; the seed's label is 1."""
+    """Right with probability a1 in K and a0 outside; the seed's label is 1."""
     y = np.where(K, rng.random(len(K)) < a1, rng.random(len(K)) >= a0)
     if seed_node is not None:
         y[seed_node] = True
@@ -299,12 +326,13 @@ def noisy_labels(rng, K, a1, a0, seed_node=None):
 # %% [markdown]
 # ## Sanity check
 #
-# Three answers are known. On a **star** with the seed at its centre and half of the leaves labelled differently, the
+# On a **star** with the seed at its centre and half of the leaves labelled differently, the
 # potential of the centre must be $(\Delta_s-T)/d$ with the weighted degree $d$, and each leaf receives its weight times
-# that. On a small weighted random graph the result must agree with a **general-purpose solver** of the dual, and satisfy the
-# optimality conditions: nowhere too much mass, and exactly $T_i$ wherever $x_i>0$. No mass may be lost.
+# that. On a small weighted random graph the result must satisfy the
+# optimality conditions: nowhere too much mass, and exactly $T_i$ wherever $x_i>0$. No mass may be lost, and no more
+# nodes may push than the bound above allows.
 
-# %%
+# %% tags=["hide-input"]
 star = sp.lil_matrix((11, 11))
 star[0, 1:] = star[1:, 0] = 1.0
 W = weigh(star.tocsr(), np.arange(11) < 6, eps=0.2)  # 5 leaves alike, 5 unlike
@@ -318,21 +346,14 @@ W = weigh(A, noisy_labels(rng, K, 0.8, 0.9, 0), EPS)
 T, delta = np.ones(60), 35.0 * (np.arange(60) == 0)
 (_, x), m = push(W, T, 0, [20.0, 35.0], tol=1e-11, sweeps=100_000)
 L = sp.diags(np.asarray(W.sum(1)).ravel()) - W
-
-
-def dual(z):
-    return 0.5 * z @ (L @ z) + z @ (T - delta), L @ z + T - delta
-
-
-options = dict(maxiter=50_000, maxfun=100_000, ftol=1e-16, gtol=1e-10)
-peer = minimize(
-    dual, 0 * T, jac=True, bounds=[(0, None)] * 60, method="L-BFGS-B", options=options
-)
-error = np.abs(x - peer.x).max() / x.max()
-assert error < 1e-4 and abs(dual(x)[0] - peer.fun) < 1e-6 * abs(peer.fun), error
 assert np.allclose(m, delta - L @ x) and np.isclose(m.sum(), 35)
-assert m.max() < 1 + 1e-9 and np.allclose(m[x > 0], 1) and 0 < (x == 0).sum() < 60
-print("Star, scipy's solution of the dual, optimality and conservation of mass: agree.")
+assert (
+    (x > 0).sum() <= 35
+    and m.max() < 1 + 1e-9
+    and np.allclose(m[x > 0], 1)
+    and 0 < (x == 0).sum() < 60
+)
+print("Star, optimality and conservation of mass: agree.")
 
 # %% [markdown]
 # ## The experiment
@@ -345,27 +366,26 @@ print("Star, scipy's solution of the dual, optimality and conservation of mass: 
 #
 # How large should $\alpha$ be? Both diffusions depend on it, and not in the same way: paint that
 # leaks must be poured generously. A short grid that suits one method would decide the comparison. So both get the same wide grid,
-# and for each noise level $\alpha$ is tuned on clusters of the same graphs that are then not used again. The labels alone have
+# and for each noise level $\alpha$ is tuned on two clusters of each seed's graph that are then not used again. The labels alone have
 # nothing to tune. Each seed draws graph, seed nodes and labels anew.
 
 
 # %%
 def block_model(seed):
-    rng = np.random.default_rng([seed, 1])
+    rng = streams.numpy(seed, "graph")
     count = cfg.nodes // cfg.cluster
     sizes = (cfg.nodes, cfg.cluster, cfg.inner_degree, cfg.outer_degree)
     A = random_graph(rng, *sizes, clusters=count)
     used = rng.permutation(count)[: cfg.tuning_clusters + cfg.test_clusters]
     starts = used * cfg.cluster + rng.integers(cfg.cluster, size=len(used))
-    return A, [
-        (np.arange(cfg.nodes) // cfg.cluster == c, s) for c, s in zip(used, starts)
-    ]
+    own = np.arange(cfg.nodes) // cfg.cluster
+    return A, [(own == c, s) for c, s in zip(used, starts)]
 
 
 def diffuse(A, K, start, y, eps):
     """F1 for every mass, and F1 at the mass of the smallest conductance."""
     W = weigh(A, y, eps)
-    masses = np.array(cfg.masses) * cfg.cluster
+    masses = np.array(MASSES) * cfg.cluster
     found = push(W, np.ones(len(K)), start, masses)[0] > 0
     scores = f1(found, K)
     best = np.argmin([conductance(W, C) for C in found])
@@ -373,39 +393,53 @@ def diffuse(A, K, start, y, eps):
 
 
 def tuned(scores):
-    """(S, clusters, masses + 1) -> F1 per seed with the mass tuned on the first clusters,
-    the same with the mass of smallest conductance, and the mass."""
+    """(S, clusters, masses + 1) -> F1 per seed (S,), mass tuned on the first
+    clusters of all seeds; the same, mass of smallest conductance; the mass."""
+    scores = np.array(scores)
     best = scores[:, : cfg.tuning_clusters, :-1].mean((0, 1)).argmax()
-    test = scores[:, cfg.tuning_clusters :]
-    return test[..., best].mean(1), test[..., -1].mean(1), cfg.masses[best]
+    test = scores[:, cfg.tuning_clusters :].mean(1)  # (S, masses + 1)
+    return test[:, best], test[:, -1], MASSES[best]
 
 
+# %%
 graphs = [block_model(seed) for seed in paper.seeds]
-pairs = [(a1, a0) for a1 in cfg.accuracies_inside for a0 in cfg.accuracies_outside]
-MAIN = (0.9, 0.9)  # accuracies for the experiment on epsilon
-no_labels = np.zeros(cfg.nodes, bool)
+pairs = [(a1, a0) for a1 in INSIDE for a0 in OUTSIDE]
+MAIN = (0.8, 0.95)  # accuracies for the experiment on epsilon
 runs, drawn, label_f1 = {"FD": []}, {}, {}
 for (A, targets), seed in zip(graphs, paper.seeds):
-    runs["FD"].append([diffuse(A, K, s, no_labels, EPS) for K, s in targets])
-    for number, pair in enumerate(pairs):
-        rng = np.random.default_rng([seed, 2, number])
+    none = np.zeros(cfg.nodes, bool)
+    runs["FD"].append([diffuse(A, K, s, none, EPS) for K, s in targets])
+    for pair in [*pairs, MAIN]:
+        rng = streams.numpy(seed, f"label noise {pair}")
         ys = [noisy_labels(rng, K, *pair, s) for K, s in targets]
         drawn.setdefault(pair, []).append(ys)
         scores = [diffuse(A, K, s, y, EPS) for (K, s), y in zip(targets, ys)]
         runs.setdefault(pair, []).append(scores)
         alone = [f1(y, K) for (K, _), y in zip(targets, ys)]
-        label_f1.setdefault(pair, []).append(np.mean(alone[cfg.tuning_clusters :]))
-result = {name: tuned(np.array(scores)) for name, scores in runs.items()}
+        label_f1.setdefault(pair, []).append(
+            np.mean(alone[cfg.tuning_clusters :]),
+        )
+result = {name: tuned(scores) for name, scores in runs.items()}
 label_f1 = {pair: np.array(v) for pair, v in label_f1.items()}
-paper.resampled(
-    "graph", "seed nodes", "label noise", "packages that train the classifier"
-)
+for pair in pairs:
+    metric = f"F1, a1 {pair[0]:g}, a0 {pair[1]:g}"
+    paper.arm("LFD", metric, result[pair][0])
+    paper.arm("labels", metric, label_f1[pair])
+    paper.choice(
+        f"LFD, {metric}",
+        {"alpha": MASSES},
+        {"alpha": result[pair][2]},
+    )
+paper.arm("FD", "F1, block model", result["FD"][0])
+paper.choice("FD, block model", {"alpha": MASSES}, {"alpha": result["FD"][2]})
+paper.shared_part("source masses", "tuned once, on clusters of all seeds")
+paper.resampled("graph", "seed nodes", "label noise", "training packages")
 
-# %% mystnb={"figure": {"caption": "F1 of the recovered cluster in the block model against the accuracy of the labels outside, for two accuracies inside: labels alone, diffusion without labels (FD), diffusion on the weights that the labels give (LFD). Source mass tuned on other clusters. Bands: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-noise"}, "image": {"alt": "Two panels over the accuracy outside. The plain diffusion is a flat line. The labels alone rise steeply from a low start. The label-weighted diffusion lies above the labels everywhere; it is above the plain diffusion in the panel of the more accurate labels, and not clearly so or below it in the other."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, len(cfg.accuracies_inside), figsize=(6.8, 3.1), sharey=True)
-outside = 100 * np.array(cfg.accuracies_outside)
-for ax, a1 in zip(axes, cfg.accuracies_inside):
-    row = [(a1, a) for a in cfg.accuracies_outside]
+# %% mystnb={"figure": {"caption": "F1 of the recovered cluster in the block model against the accuracy of the labels outside, for two accuracies inside: labels alone, diffusion without labels (FD), diffusion on the weights that the labels give (LFD). Source mass tuned on other clusters. Bands: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-noise"}, "image": {"alt": "Two panels over the accuracy outside. The plain diffusion is a flat line. The labels alone rise steeply from a low start. The label-weighted diffusion lies above the labels everywhere; it is above the plain diffusion in the panel of the more accurate labels, and not clearly so or below it in the other."}} tags=["hide-input", "show"]
+fig, axes = plt.subplots(1, len(INSIDE), figsize=(6.8, 3.1), sharey=True)
+outside = 100 * np.array(OUTSIDE)
+for ax, a1 in zip(axes, INSIDE):
+    row = [(a1, a) for a in OUTSIDE]
     curves = {
         "labels alone": [label_f1[pair] for pair in row],
         "FD (no labels)": [result["FD"][0] for _ in row],
@@ -414,19 +448,25 @@ for ax, a1 in zip(axes, cfg.accuracies_inside):
     for (name, ys), color, marker in zip(curves.items(), (5, 1, 0), "so^"):
         style = dict(label=name, color=plots.COLORS[color], marker=marker)
         plots.band(ax, outside, np.stack(ys, 1), **style)
-    ax.set(title=f"accuracy inside {100 * a1:.0f} %", xlabel="accuracy outside, %")
+    ax.set(
+        title=f"accuracy inside {100 * a1:.0f} %",
+        xlabel="accuracy outside, %",
+    )
 axes[0].set(ylabel="F1, %", ylim=(0, 100))
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+fig.legend(
+    *axes[0].get_legend_handles_labels(),
+    loc="outside lower center",
+    ncols=3,
+)
 plt.show()
 
-# %%
+# %% tags=["hide-input", "show"]
 rows = []
 for pair in pairs:
     lfd, by_conductance, mass = result[pair]
-    name = f"a1 {100 * pair[0]:.0f} %, a0 {100 * pair[1]:.0f} %"
     rows.append(
         {
-            "accuracies": name,
+            "accuracies": f"a1 {100 * pair[0]:.0f} %, a0 {100 * pair[1]:.0f} %",
             "labels": label_f1[pair].mean(),
             "FD": result["FD"][0].mean(),
             "LFD": lfd.mean(),
@@ -435,24 +475,23 @@ for pair in pairs:
             "LFD, by conductance": by_conductance.mean(),
         }
     )
-    paper.arm("LFD", f"F1, {name}", lfd)
-    paper.arm("labels", f"F1, {name}", label_f1[pair])
-paper.arm("FD", "F1, block model", result["FD"][0])
-paper.choice("FD, block model", {"alpha": cfg.masses}, {"alpha": result["FD"][2]})
-paper.choice(
-    "LFD, block model",
-    {"alpha": cfg.masses},
-    {str(pair): {"alpha": result[pair][2]} for pair in pairs},
-)
 paper.table(
-    rows, caption="Block model: mean F1 in percent over seeds and test clusters."
+    rows,
+    caption="Block model: mean F1 in %; the chosen alpha.",
 )
 narrow = np.array(runs["FD"])[:, cfg.tuning_clusters :, :-1].mean((0, 1))
+lows = [(result[0.7, a][0] - result["FD"][0]).mean() for a in OUTSIDE]
+highs = [(result[0.9, a][0] - result["FD"][0]).mean() for a in OUTSIDE]
 paper.say(
-    f"The plain diffusion wants alpha {result['FD'][2]:g}. Its mean F1 over the grid of alpha: "
-    + ", ".join(f"{a:g}: {v:.0f} %" for a, v in zip(cfg.masses, narrow))
-    + ". A comparison at one small alpha, the same for both methods, would show a far larger lead "
-    "of the labels than there is."
+    f"With 90 % correct inside, the labels change the F1 of the diffusion by "
+    f"{min(highs):+.1f} to {max(highs):+.1f} points, with 70 % by "
+    f"{min(lows):+.1f} "
+    f"to {max(lows):+.1f}. The plain diffusion wants alpha "
+    f"{result['FD'][2]:g}; its mean F1 over the grid of alpha: "
+    + ", ".join(f"{a:g}: {v:.0f} %" for a, v in zip(MASSES, narrow))
+    + ". A comparison at one small alpha, the same for both methods, would "
+    "show a "
+    "far larger lead of the labels than there is."
 )
 
 # %% [markdown]
@@ -460,7 +499,7 @@ paper.say(
 # the left panel to the right one shows that the accuracy *inside* counts as well. Wrong labels inside tear the
 # cluster in two: members with label 0 hang on to the rest only by thin edges, while thick ones tie them to
 # strangers with label 0. To reach them takes more mass, which also flows elsewhere. A diffusion without labels, given enough mass, does not
-# have this problem. So poor labels are worse than none, and the claims below keep good and poor labels apart.
+# have this problem. So poor labels are no help, and at worst do harm, and the claims below keep good and poor labels apart.
 #
 # ### How thin should the edges be?
 #
@@ -474,16 +513,14 @@ for eps in (0.0, 0.01, 0.1):
         [diffuse(A, K, s, y, eps) for (K, s), y in zip(targets, ys)]
         for (A, targets), ys in zip(graphs, drawn[MAIN])
     ]
-    by_eps[eps] = tuned(np.array(scores))
-    paper.arm(f"LFD, epsilon {eps:g}", "F1, a1 90 %, a0 90 %", by_eps[eps][0])
+    by_eps[eps] = tuned(scores)
 epsilons = sorted(by_eps)
-paper.choice(
-    "LFD, by epsilon",
-    {"alpha": cfg.masses},
-    {f"{e:g}": {"alpha": by_eps[e][2]} for e in epsilons},
-)
+for eps in epsilons:
+    paper.arm(f"LFD, epsilon {eps:g}", "F1, a1 0.8, a0 0.95", by_eps[eps][0])
+    chosen = {"alpha": by_eps[eps][2]}
+    paper.choice(f"LFD, epsilon {eps:g}", {"alpha": MASSES}, chosen)
 
-# %% mystnb={"figure": {"caption": "F1 against epsilon in the block model, labels 90 % correct inside and outside, mass tuned for each epsilon on other clusters. Shaded: the range that the paper recommends. Bars: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-eps"}, "image": {"alt": "Points with error bars of F1 over five values of epsilon from 0 to 1, joined by a line, with the recommended range from 0.01 to 0.1 shaded."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "F1 against epsilon in the block model, labels 80 % correct inside and 95 % outside, mass tuned for each epsilon on other clusters. Shaded: the range that the paper recommends. Bars: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-eps"}, "image": {"alt": "Points with error bars of F1 over five values of epsilon from 0 to 1, joined by a line, with the recommended range from 0.01 to 0.1 shaded."}} tags=["hide-input", "show"]
 fig, ax = plt.subplots(figsize=(5.4, 2.9))
 mean, half = plots.interval(np.stack([by_eps[e][0] for e in epsilons], 1))
 ax.axvspan(1, 3, color=plots.COLORS[2], alpha=0.15, linewidth=0)
@@ -492,9 +529,17 @@ ax.set_xticks(range(len(epsilons)), [f"{e:g}" for e in epsilons])
 ax.set(xlabel="epsilon (0: cut, 1: plain graph)", ylabel="F1, %")
 plt.show()
 
+# %% tags=["hide-input", "show"]
+paper.say(
+    "Mean F1 by epsilon: "
+    + ", ".join(f"{e:g}: {by_eps[e][0].mean():.0f} %" for e in epsilons)
+    + "."
+)
+
 # %% [markdown]
-# Mind the scale of the axis: cutting altogether costs little here. With thirty neighbours inside, the members with label 1
-# hang together without help; in a sparser cluster they would not. The other end is the expensive one.
+# What a cut costs depends on how many members carry the wrong label, since those cannot be reached any more. One in five does here, and still
+# cut and thin edges lie close together: with thirty neighbours inside, the members with label 1 hang together without help, and thin edges let in strangers
+# along with the members that were missed. The plain graph is the expensive end.
 #
 # ### The graph grows, the cluster does not
 #
@@ -506,32 +551,28 @@ plt.show()
 # %%
 k = 100
 sizes = np.array(cfg.growing_nodes)
-grown = {name: np.zeros((S, len(sizes))) for name in ("labels", "LFD", "FD")}
-touched = {name: np.zeros((S, len(sizes))) for name in ("LFD", "FD")}
-bounded, seconds = np.ones(S, bool), np.zeros(len(sizes))
-for row, seed in enumerate(paper.seeds):
+grown = {arm: np.zeros((S, len(sizes))) for arm in ("labels", "LFD", "FD")}
+touched = {arm: np.zeros((S, len(sizes))) for arm in ("LFD", "FD")}
+for q, seed in enumerate(paper.seeds):
     for col, n in enumerate(sizes):
-        rng = np.random.default_rng([seed, 3, n])
+        rng = streams.numpy(seed, f"growing graph {n}")
         A = random_graph(rng, n, k, inner=30, outer=15, clusters=1)
         K = np.arange(n) < k
         y = noisy_labels(rng, K, 1.0, 0.99)
-        grown["labels"][row, col] = f1(y, K)
-        for name, labels in (("LFD", y), ("FD", K & False)):
-            W = weigh(A, labels, EPS)
-            clock = time.perf_counter()
-            (x,), m = push(W, np.ones(n), 0, [2.0 * k])
-            seconds[col] += (time.perf_counter() - clock) / (2 * S)
-            grown[name][row, col] = f1(x > 0, K)
-            touched[name][row, col] = (m > 0).sum()
-            bounded[row] &= (x > 0).sum() <= 2 * k
-for name in grown:
-    paper.arm(name, f"F1, {sizes[-1]} nodes", grown[name][:, -1])
-for name in touched:
-    paper.arm(name, f"touched, {sizes[-1]} nodes", touched[name][:, -1], unit="nodes")
-paper.timing(f"seconds per diffusion, {sizes[0]} nodes", seconds[0])
-paper.timing(f"seconds per diffusion, {sizes[-1]} nodes", seconds[-1])
+        grown["labels"][q, col] = f1(y, K)
+        for arm, labels in (("LFD", y), ("FD", K & False)):
+            (x,), m = push(weigh(A, labels, EPS), np.ones(n), 0, [2.0 * k])
+            grown[arm][q, col] = f1(x > 0, K)
+            touched[arm][q, col] = (m > 0).sum()
+doublings = np.round(np.log2(sizes / sizes[0])).astype(int)
+for arm in grown:
+    for times, column in zip(doublings, grown[arm].T):
+        paper.arm(arm, f"F1, doublings {times}", column)
+metric = "touched nodes in the largest graph, relative to the second largest"
+for arm in touched:
+    paper.arm(arm, metric, 100 * touched[arm][:, -1] / touched[arm][:, -2])
 
-# %% mystnb={"figure": {"caption": "A fixed cluster of 100 nodes in a growing graph. Left: F1 of labels that are right for all members and for 99 % of the others, and of the diffusion on the weights that they give. Right: nodes touched by the diffusions; the dashed line is the whole graph. Bands: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-growth"}, "image": {"alt": "Left panel: over the number of nodes the F1 of the labels falls steadily while that of the label-weighted diffusion stays near its start. Right panel: the number of touched nodes flattens out while the dashed line of all nodes goes on rising."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A fixed cluster of 100 nodes in a growing graph. Left: F1 of labels that are right for all members and for 99 % of the others, and of the diffusion on the weights that they give. Right: nodes touched by the diffusions; the dashed line is the whole graph. Bands: 95 % intervals over seeds.", "name": "fig-local_graph_clustering-growth"}, "image": {"alt": "Left panel: over the number of nodes the F1 of the labels falls steadily while that of the label-weighted diffusion stays near its start. Right panel: the number of touched nodes flattens out while the dashed line of all nodes goes on rising."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.0))
 for name, color, marker in (("labels", 5, "s"), ("LFD", 0, "^")):
     style = dict(label=name, color=plots.COLORS[color], marker=marker)
@@ -539,18 +580,28 @@ for name, color, marker in (("labels", 5, "s"), ("LFD", 0, "^")):
 for name, color, marker in (("FD", 1, "o"), ("LFD", 0, "^")):
     style = dict(label=name, color=plots.COLORS[color], marker=marker)
     plots.band(axes[1], sizes, touched[name], **style)
-axes[1].plot(sizes, sizes, "--", color="black", linewidth=1, label="whole graph")
+axes[1].plot(
+    sizes,
+    sizes,
+    "--",
+    color="black",
+    linewidth=1,
+    label="whole graph",
+)
 axes[0].set(xscale="log", xlabel="nodes", ylabel="F1, %", ylim=(0, 103))
 axes[1].set(xscale="log", yscale="log", xlabel="nodes", ylabel="touched nodes")
 for ax in axes:
     ax.legend()
 plt.show()
 
-# %%
+# %% tags=["hide-input", "show"]
 paper.say(
-    f"In the largest graph the LFD touched {touched['LFD'][:, -1].mean():.0f} of {sizes[-1]} nodes, in the "
-    f"second largest {touched['LFD'][:, -2].mean():.0f} of {sizes[-2]}. F1 in the largest: labels "
-    f"{grown['labels'][:, -1].mean():.0f} %, LFD {grown['LFD'][:, -1].mean():.0f} %."
+    f"In the largest graph the LFD touched {touched['LFD'][:, -1].mean():.0f} "
+    f"of {sizes[-1]} nodes, in the "
+    f"second largest {touched['LFD'][:, -2].mean():.0f} of {sizes[-2]}. F1 in "
+    "the largest: labels "
+    f"{grown['labels'][:, -1].mean():.0f} %, LFD "
+    f"{grown['LFD'][:, -1].mean():.0f} %."
 )
 
 # %% [markdown]
@@ -578,7 +629,7 @@ def debian():
 
 
 def logistic(x, y, strength=10.0, steps=15):
-    """Ridge-penalised logistic regression by Newton's method on the dual side: x
+    """Ridge-penalised logistic regression, Newton's method on the dual side: x
     (m, dim), y (m,) bool -> a function that gives probabilities."""
     z = np.c_[x, np.ones(len(x))]
     gram, c = z @ z.T, np.zeros(len(x))  # weights = z.T @ c
@@ -593,80 +644,63 @@ def logistic(x, y, strength=10.0, steps=15):
 
 A, section, vectors = debian()
 n, degree = A.shape[0], np.diff(A.indptr).astype(float)
-names = []
-for name in np.unique(section):
-    K = section == name
-    if K.sum() >= 100 and conductance(A, K) < 0.6:
-        names.append(str(name))
-names = names[: cfg.sections]
-edge_rows = np.repeat(np.arange(n), np.diff(A.indptr))
-gaps = 2 - 2 * np.einsum("ij,ij->i", vectors[edge_rows], vectors[A.indices])
+names = [
+    str(one)
+    for one in np.unique(section)
+    if (section == one).sum() >= 100 and conductance(A, section == one) < 0.6
+][: cfg.sections]
+ends = np.repeat(np.arange(n), np.diff(A.indptr)), A.indices  # of each edge
+gaps = 2 - 2 * np.einsum("ij,ij->i", *(vectors[end] for end in ends))
+
+# %% tags=["hide-input", "show"]
 paper.say(
-    f"{n} packages, {A.nnz // 2} edges, {len(names)} sections: {', '.join(names)}."
+    f"{n} packages, {A.nnz // 2} edges and {len(names)} sections that fulfil "
+    f"the rule: {', '.join(names)}."
 )
 
 # %% [markdown]
-# Six methods compete, each with six settings:
+# Four methods compete, each with six settings:
 #
-# - **labels**: six thresholds on the classifier's probability (the first, 0.5, gives the labels that LFD and LPR use);
+# - **labels**: six thresholds on the classifier's probability (the first, 0.5, gives the labels that LFD uses);
 # - **FD**, the plain diffusion: six masses;
 # - **LFD**: three masses times two values of $\epsilon$;
 # - **WFD**, the authors' earlier method {cite}`yang2023weighted`: no classifier, the weight of an edge is
-#   $e^{-\gamma\|v_i-v_j\|^2}$ from the sentence vectors at its ends; three masses times two $\gamma$;
-# - **PR**, personalised PageRank with a sweep cut {cite}`andersen2006local`: six teleport probabilities; not local as we compute it;
-# - **LPR**, the same on the label weights: three teleports times two $\epsilon$.
+#   $e^{-\gamma\|v_i-v_j\|^2}$ from the sentence vectors at its ends; three masses times two $\gamma$.
 #
 # Settings are tuned by **cross-fitting**: each seed cuts the sections into two halves, and each half uses the setting with the best mean F1
 # on the other. F1 leaves out the 50 packages that trained the classifier, so that nobody is paid for what was given.
 
 # %%
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-ALPHAS, FEW_ALPHAS = (0.75, 1.5, 2, 3, 4, 5), (1, 1.5, 2)
-EPSILONS, GAMMAS = (0.02, 0.1), (1.0, 4.0)
-TELEPORTS, FEW_TELEPORTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4), (0.05, 0.15, 0.3)
-
-
-def pagerank(W, start, teleports):
-    """Sweep cuts of personalised PageRank: (len(teleports), n) boolean."""
-    d, c = np.asarray(W.sum(1)).ravel(), np.array(teleports)
-    p = np.zeros((n, len(c)))
-    p[start] = 1
-    for _ in range(cfg.pagerank_steps):
-        p = (1 - c) * (W @ (p / d[:, None]))
-        p[start] += c
-    cuts = []
-    for q in p.T:
-        order = np.argsort(-q / d, kind="stable")
-        rank = np.empty(n, int)
-        rank[order] = np.arange(n)
-        later = np.maximum(rank[edge_rows], rank[A.indices])
-        inside = np.cumsum(np.bincount(later, W.data, n))  # weight within the prefix
-        vol = np.cumsum(d[order])
-        rest = np.maximum(np.minimum(vol, vol[-1] - vol), 1e-12)
-        cuts.append(rank <= np.argmin(((vol - inside) / rest)[:-1]))
-    return np.array(cuts)
+ALPHAS, FEW_ALPHAS = (0.75, 1.5, 2, 3, 4, 5), (0.75, 1.25, 2)
+EPSILONS, GAMMAS = (0.01, 0.05), (1.0, 4.0)
 
 
 def one_section(rng, K):
-    """F1 of every method and setting on one target, and the label accuracies."""
+    """F1 of every method and setting on one target, and how labels fare."""
     members = rng.choice(np.flatnonzero(K), 25, replace=False)
     known = np.r_[members, rng.choice(np.flatnonzero(~K), 25, replace=False)]
     probability = logistic(vectors[known], K[known])(vectors)
     probability[known] = K[known]
     y, start, vol = probability > 0.5, members[0], degree[K].sum()
+    unsettled = []  # per diffusion: nodes that still overflow, % of the mass
     new = ~np.isin(np.arange(n), known)
 
     def score(found):
         return f1(found[:, new], K[new])
 
     def flow(W, alphas):
-        found = push(
-            W, degree, start, np.array(alphas) * vol, sweeps=cfg.section_sweeps
-        )
-        return found[0] > 0
+        masses = np.array(alphas) * vol
+        x, m = push(W, degree, start, masses, sweeps=cfg.section_sweeps)
+        left = (m - degree)[m > degree * 1.01]
+        unsettled.append((len(left), 100 * left.sum() / masses[-1]))
+        return x > 0
 
     def weights(gamma):
-        return sp.csr_matrix((np.exp(-gamma * gaps), A.indices, A.indptr), A.shape)
+        return sp.csr_matrix(
+            (np.exp(-gamma * gaps), A.indices, A.indptr),
+            A.shape,
+        )
 
     by_label = [weigh(A, y, eps) for eps in EPSILONS]
     plain = flow(A, ALPHAS)
@@ -675,68 +709,61 @@ def one_section(rng, K):
         "labels": score(np.stack([probability > t for t in THRESHOLDS])),
         "FD": score(plain),
         "LFD": score(np.concatenate(labelled)),
-        "WFD": score(np.concatenate([flow(weights(g), FEW_ALPHAS) for g in GAMMAS])),
-        "PR": score(pagerank(A, start, TELEPORTS)),
-        "LPR": score(
-            np.concatenate([pagerank(W, start, FEW_TELEPORTS) for W in by_label])
+        "WFD": score(
+            np.concatenate([flow(weights(g), FEW_ALPHAS) for g in GAMMAS]),
         ),
     }
-    picks = (
-        score(plain)[np.argmin([conductance(A, C) for C in plain])],
-        score(labelled[0])[
-            np.argmin([conductance(by_label[0], C) for C in labelled[0]])
-        ],
-    )
     rates = (100 * y[K].mean(), 100 * (~y[~K]).mean())
-    return scores, picks, rates, probability
+    return scores, rates, probability, unsettled
 
-
-real, picked, accuracy, given = {}, [], [], []
-for seed in paper.seeds:
-    rng = np.random.default_rng([seed, 4])
-    outcome = [one_section(rng, section == name) for name in names]
-    for arm in outcome[0][0]:
-        real.setdefault(arm, []).append([scores[arm] for scores, *_ in outcome])
-    picked.append([o[1] for o in outcome])
-    accuracy.append([o[2] for o in outcome])
-    given.append([o[3] for o in outcome])
-real = {arm: np.array(scores) for arm, scores in real.items()}  # (S, sections, 6)
-picked, accuracy = np.array(picked), np.array(accuracy)
 
 # %%
-items, chosen = {arm: np.zeros((S, len(names))) for arm in real}, {}
-for row, seed in enumerate(paper.seeds):
-    order = np.random.default_rng([seed, 5]).permutation(len(names))
+outcomes = []
+for seed in paper.seeds:
+    rng = streams.numpy(seed, "training packages")
+    outcomes.append([one_section(rng, section == one) for one in names])
+real = {  # F1 (S, sections, settings)
+    arm: np.array([[o[0][arm] for o in one_seed] for one_seed in outcomes])
+    for arm in outcomes[0][0][0]
+}
+accuracy = np.array([[o[1] for o in one_seed] for one_seed in outcomes])
+unsettled = np.array([[o[3] for o in one_seed] for one_seed in outcomes])
+chosen = {arm: [] for arm in real}
+items = {arm: np.zeros((S, len(names))) for arm in real}
+for q, seed in enumerate(paper.seeds):
+    order = streams.numpy(seed, "halves").permutation(len(names))
     halves = np.array_split(order, 2)
     for arm, scores in real.items():
         for mine, other in (halves, halves[::-1]):
-            best = int(scores[row, other].mean(0).argmax())
-            items[arm][row, mine] = scores[row, mine, best]
-            chosen.setdefault(arm, []).append(best)
+            best = int(scores[q, other].mean(0).argmax())
+            items[arm][q, mine] = scores[q, mine, best]
+            chosen[arm].append(best)
+items["labels, as given"] = real["labels"][:, :, THRESHOLDS.index(0.5)]
 grids = {
     "labels": {"threshold": THRESHOLDS},
     "FD": {"alpha": ALPHAS},
     "LFD": {"epsilon": EPSILONS, "alpha": FEW_ALPHAS},
     "WFD": {"gamma": GAMMAS, "alpha": FEW_ALPHAS},
-    "PR": {"teleport": TELEPORTS},
-    "LPR": {"epsilon": EPSILONS, "teleport": FEW_TELEPORTS},
 }
 for arm, scores in items.items():
-    paper.arm(arm, "F1, Debian sections", scores.mean(1))
-    paper.choice(
-        f"{arm}, Debian", grids[arm], {"index, two halves per seed": chosen[arm]}
-    )
-paper.arm("FD, by conductance", "F1, Debian sections", picked[..., 0].mean(1))
-paper.arm("LFD, by conductance", "F1, Debian sections", picked[..., 1].mean(1))
+    paper.arm(arm, "F1, mean over Debian's sections", scores.mean(1))
+for arm, grid in grids.items():
+    what = {"index, two halves per seed": chosen[arm]}
+    paper.choice(f"{arm}, Debian", grid, what)
 paper.shared_part("graph and sections of Debian", "there is one archive")
 
-# %% mystnb={"figure": {"caption": "Debian: F1 of the recovered section for each section (one row) and method, means over seeds. Sections are ordered by the lead of LFD over the better of its two ingredients, FD and labels (with tuned threshold).", "name": "fig-local_graph_clustering-debian"}, "image": {"alt": "Dot plot with one row per Debian section and three markers per row for labels, FD and LFD on an axis of F1. In many rows LFD lies furthest right, in others the labels or FD do."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Debian: F1 of the recovered section for each section (one row) and method, means over seeds. Sections are ordered by the lead of LFD over the better of its two ingredients, FD and labels (with tuned threshold).", "name": "fig-local_graph_clustering-debian"}, "image": {"alt": "Dot plot with one row per Debian section and three markers per row for labels, FD and LFD on an axis of F1. In many rows LFD lies furthest right, in others the labels or FD do."}} tags=["hide-input", "show"]
 mean_f1 = {arm: scores.mean(0) for arm, scores in items.items()}  # (sections,)
 lead = mean_f1["LFD"] - np.maximum(mean_f1["labels"], mean_f1["FD"])
 order = np.argsort(-lead)
 fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.24 * len(names)))
 for arm, color, marker in (("labels", 5, "s"), ("FD", 1, "o"), ("LFD", 0, "^")):
-    style = dict(color=plots.COLORS[color], label=arm, linestyle="", marker=marker)
+    style = dict(
+        color=plots.COLORS[color],
+        label=arm,
+        linestyle="",
+        marker=marker,
+    )
     ax.plot(mean_f1[arm][order], range(len(names)), **style)
 ax.set_yticks(range(len(names)), [names[q] for q in order])
 ax.invert_yaxis()
@@ -744,7 +771,7 @@ ax.set(xlabel="F1, %", xlim=(0, 100))
 fig.legend(loc="outside upper center", ncols=3)
 plt.show()
 
-# %%
+# %% tags=["hide-input", "show"]
 rows = [
     {
         "section": names[q],
@@ -755,17 +782,24 @@ rows = [
     }
     for q in order
 ]
-mean_row = {"section": "mean", "packages": int(np.mean([r["packages"] for r in rows]))}
-mean_row |= {"a1, %": accuracy[..., 0].mean(), "a0, %": accuracy[..., 1].mean()}
-rows.append(mean_row | {arm: items[arm].mean() for arm in items})
 paper.table(
-    rows, caption="Debian: accuracy of the labels, and F1 in percent by section."
+    rows,
+    caption="Debian: accuracy of the labels, and F1 in %.",
 )
 paper.say(
-    f"With the mass chosen by conductance instead (epsilon {EPSILONS[0]:g}): FD "
-    f"{picked[..., 0].mean():.0f} %, LFD {picked[..., 1].mean():.0f} %. LFD beats both of its ingredients in "
-    f"{(lead > 0).sum()} of {len(names)} sections on average over the seeds. The labels as given, at threshold "
-    f"{THRESHOLDS[0]:g}: {real['labels'][..., 0].mean():.0f} %."
+    f"LFD beats FD in {(mean_f1['LFD'] > mean_f1['FD']).sum()} of {len(names)} "
+    f"sections, the labels with a tuned threshold in "
+    f"{(mean_f1['LFD'] > mean_f1['labels']).sum()}, and both in "
+    f"{(lead > 0).sum()}. "
+    f"The labels as given: {items['labels, as given'].mean():.0f} %. When the "
+    "last sweep "
+    "of a "
+    f"diffusion ends, {np.median(unsettled[..., 0]):.0f} nodes still overflow "
+    "in the "
+    f"median and {unsettled[..., 0].max():.0f} at most, with "
+    f"{np.median(unsettled[..., 1]):.2f} % and {unsettled[..., 1].max():.1f} % "
+    "of "
+    "the mass."
 )
 
 # %% [markdown]
@@ -777,82 +811,106 @@ paper.say(
 #
 # ## Paper against measured
 #
-# Effects are paired over seeds. On Debian all seeds share the sections, so the intervals there are widened by the
-# spread over sections: they speak about sections like these, not only about these.
+# Effects are paired over seeds. On Debian the sections are not a sample: they are all that fulfil the rule, as a paper's table has all
+# classes of its graphs. The intervals there are over seed nodes and training packages, and say nothing of other sections.
 #
 # The labels enter twice on Debian. "The labels that it was given" are the classifier's answers at the threshold 0.5, which the
 # diffusion uses too; this is the paper's comparison. "The classifier with a tuned threshold" is a harder rival of ours: it was
 # trained on as many members as strangers, so in a graph with few members a higher threshold suits it better.
 
 # %%
-fd = result["FD"][0]
-for claim, a1 in (
-    ("sbm_lfd_beats_fd_good_inside", 0.9),
-    ("sbm_lfd_beats_fd_poor_inside", 0.7),
-):
-    paper.claim(
-        claim,
-        ours={f"a0 {a0:g}": result[a1, a0][0] for a0 in cfg.accuracies_outside},
-        baseline=fd,
-    )
-paper.claim(
-    "sbm_lfd_beats_labels",
-    ours={str(pair): result[pair][0] for pair in pairs},
-    baseline={str(pair): label_f1[pair] for pair in pairs},
-)
-paper.claim("accurate_labels_low_f1", ours=grown["labels"][:, -1], baseline=[50.0] * S)
-paper.claim(
-    "lead_over_labels_grows",
-    x=np.log2(sizes),
-    ours=grown["LFD"],
-    baseline=grown["labels"],
-)
-paper.claim("lfd_keeps_f1", ours=grown["LFD"][:, -1], baseline=grown["LFD"][:, 0])
-paper.claim("support_bounded", passed=bounded)
-ratio = 100 * touched["LFD"][:, -1] / touched["LFD"][:, -2]
-paper.claim("touched_constant", ours=ratio, baseline=[100.0] * S)
-near = {f"epsilon {e:g}": by_eps[e][0] for e in (0.01, 0.1)}
-paper.claim("eps_robust", ours=near, baseline=by_eps[EPS][0])
-paper.claim("eps_zero_worse", ours=by_eps[EPS][0], baseline=by_eps[0.0][0])
-paper.claim("eps_one_worse", ours=by_eps[EPS][0], baseline=by_eps[1.0][0])
-items["labels, as given"] = real["labels"][:, :, THRESHOLDS.index(0.5)]
-for claim, arm in (
-    ("real_lfd_beats_fd", "FD"),
-    ("real_lfd_beats_labels", "labels, as given"),
-    ("real_lfd_beats_classifier", "labels"),
-    ("real_lfd_beats_pagerank", "LPR"),
-):
-    paper.claim(claim, ours_items=items["LFD"], baseline_items=items[arm])
 paper.report()
 
 # %% [markdown]
+# ## What to take away
+
+# %% tags=["hide-input", "show"]
+good, poor = (
+    np.mean([result[a1, a0][0].mean() for a0 in OUTSIDE]) for a1 in INSIDE[::-1]
+)
+final = {arm: scores.mean() for arm, scores in items.items()}
+paper.say(
+    "In the block model labels with 90 % accuracy inside bring the diffusion "
+    "from "
+    f"{result['FD'][0].mean():.0f} % F1 to {good:.0f} %, labels with 70 % to "
+    f"{poor:.0f} %. "
+    f"On Debian's {len(names)} sections LFD has {final['LFD']:.0f} %, FD "
+    f"{final['FD']:.0f} %, the labels as given {final['labels, as given']:.0f} "
+    "%; "
+    f"the strongest rival is the classifier alone with a tuned threshold, at "
+    f"{final['labels']:.0f} %, and WFD, which needs no classifier, has "
+    f"{final['WFD']:.0f} %."
+)
+
+# %% [markdown]
+# Use the method where the graph is too large to label every node, the target hangs together, and members are mostly recognised.
+# Do not count on it where the labels miss many members: a plain diffusion with enough mass is then as good or better. And where every node can be
+# labelled, try the classifier with a stricter threshold first.
+#
 # ## What differs from the paper
 #
 # - **What could be read.** The paper's abstract, its reviews and accounts of it, and the code of the same group's earlier
 #   method. Tables, figures and the exact theorem could not; no code of this paper was found. Edge weights, label model, diffusion
-#   and the recommended range of $\epsilon$ are the paper's. Set-up and grids of the experiments are ours.
-# - **Data.** The paper uses six attributed graphs (Amazon Photo and Computers, Coauthor CS and Physics, Cora, Pubmed).
-#   Here it is the dependency graph of Debian with sections as clusters. The printed improvement of up to 13 % has
-#   no counterpart setting here.
+#   and the recommended range of $\epsilon$ are the paper's. Set-up, accuracies and grids of the experiments are ours.
+# - **Data.** The paper uses several attributed graphs; here it is the dependency graph of Debian with sections as clusters. The
+#   run on the authors' graphs is not done.
 # - **Size.** Block model of 2,000 nodes with clusters of 100. The authors' earlier code uses 10,000 and 500; the scale `full` does too.
 # - **Choosing the mass.** The earlier code reports the best mass on synthetic graphs and the mass of smallest conductance on real
-#   ones. Here every setting is tuned on other clusters; the choice by conductance stands beside it. $k$ or
+#   ones. Here every setting is tuned on other clusters; in the block model the choice by conductance stands beside it. $k$ or
 #   $\mathrm{vol}(K)$ is taken as known, as there.
-# - **Push.** All overflowing nodes push at once instead of in random order, with a tolerance of 1 %, at most 200
-#   sweeps for each mass (40 on Debian, where some runs stop before every overflow has settled, as in the authors' code, which
-#   stops after 100 passes). With $\epsilon=0$ mass can exceed what its component absorbs; the limit on sweeps ends those runs.
-# - **Ends of grids.** In the block model the best mass of the LFD lies at the lower end of the common grid for most noise
-#   levels; a still smaller one might serve it a little better. On Debian its most frequent choice is the smallest epsilon with the largest of its three
-#   masses, a corner of its small grid. There the classifier's threshold is tuned for the
-#   classifier only; exercise 4 looks at what that costs the diffusion.
-# - **PageRank** appears on Debian only, and by power iteration, so it is not local here. Its sweep cut takes the smallest conductance
-#   wherever it lies and is not told the volume of the cluster, which both diffusions are: part of the gap is that hint.
-# - **Regimes tried on pilot seeds (100 and up) and dropped.** Half as many outside edges (19): the plain diffusion then
-#   recovers nearly everything and labels have little to add. 4,000 nodes with 60 outside edges: the plain diffusion's best mass lay at the end of
-#   the grid. Clusters of 500 in 10,000 nodes: same picture, eight times the cost. A grid of masses up to $\alpha=4$: the plain
-#   diffusion had not reached its best, and its F1 looked half as good as it is. 100 sweeps and masses up to 5 for LFD on Debian: same
-#   order. Debtags instead of sections as targets: they are incomplete. One test cluster, one epsilon and two sections more: a
-#   quarter more time for the same picture.
+# - **Push.** All overflowing nodes push at once instead of in random order, with a tolerance of 1 %, at most 100
+#   sweeps for each mass, as in the authors' earlier code, and 200 on Debian, where some nodes still overflow then: how many, and with how much
+#   of the mass, is printed under the table. With $\epsilon=0$ mass can exceed what its component absorbs; the limit on sweeps ends those runs.
+# - **Labels of LFD on Debian** stay at the threshold 0.5, while the rival's threshold is tuned; exercise 2 looks at what that costs.
+# - **Ends of grids on Debian.** The most frequent choice of LFD is its largest mass with its smallest $\epsilon$, that of WFD its largest mass with
+#   its larger $\gamma$. Larger masses do not settle within the sweeps; a wider grid might serve both a little better.
+# - **PageRank** with sweep cuts, to which reviews say the paper compares, is left out to keep the page short; besides, a sweep cut is not told the volume of the cluster,
+#   which both diffusions are.
+# - **Regimes tried and dropped.** Half as many outside edges (19): the plain diffusion then
+#   recovers nearly everything. 4,000 nodes with 60 outside edges: the plain diffusion's best mass lay at the end of
+#   the grid. A grid of masses up to $\alpha=4$: the plain diffusion had not reached its best. A mass tuned for each seed alone, on three clusters: twice
+#   the spread over seeds. The experiment on $\epsilon$ with 90 % correct labels inside and outside: the cut then cost under 2 points, and could
+#   hardly cost more than delta, since only one member in ten has the wrong label. Debian with 40 sweeps: a third or more of the mass was on its way when they ended, and
+#   the largest masses looked best for that reason alone; with masses above 2 for LFD even 400 sweeps do not settle a fifth of it. Intervals over sections:
+#   fourteen sections differ too much to decide anything.
+#
+# ## On your own data
+#
+# Adjacency and true-or-false labels in, one cluster out.
+
+
+# %% tags=["own-data"]
+def cluster_around(
+    A,
+    y,
+    seed_node,
+    size,
+    eps=0.05,
+    alphas=(1, 1.5, 2, 3, 4, 6),
+):
+    """The cluster of one node.
+
+    A: symmetric adjacency (n, n), csr of ones; y: (n,) bool, "looks like a
+    member"; size: about how many members -> (n,) bool, the members found.
+    """
+    y = np.array(y)
+    y[seed_node] = True  # the seed is known to be a member
+    W = weigh(A, y, eps)
+    masses = np.array(alphas) * size
+    found = push(W, np.ones(len(y)), seed_node, masses)[0] > 0
+    return found[np.argmin([conductance(W, C) for C in found])]
+
+
+two_groups = np.kron(np.eye(2), 1 - np.eye(5))
+two_groups[4, 5] = two_groups[5, 4] = 1  # one bridge
+A_own = sp.csr_matrix(two_groups)
+looks = np.array([1, 1, 0, 1, 1, 0, 1, 0, 0, 0]) == 1
+print(np.flatnonzero(cluster_around(A_own, looks, 0, size=5)))
+
+# %% [markdown]
+# Tune the source mass first (`alphas`), then $\epsilon$ between 0.01 and 0.1. The cost is that of the nodes that the mass reaches, not of the graph.
+# It fails where the target is not connected, and where labels miss many members.
+# Flow diffusion and PageRank clustering on weighted graphs are in the library `localgraphclustering`.
 #
 # ## Exercises
 #
@@ -862,101 +920,56 @@ paper.report()
 # came out with label 0? Explain where the diffusion goes.
 
 # %% tags=["solution", "hide-cell"]
-pair = (0.7, cfg.accuracies_outside[-1])
-column = cfg.masses.index(result[pair][2])
-right, wrong = [], []
-for (A_sbm, targets), ys in list(zip(graphs, drawn[pair]))[:3]:
-    for (K, s), y in zip(targets, ys):
+pair = (0.7, OUTSIDE[-1])
+right, wrong, column = [], [], MASSES.index(result[pair][2])
+for (A_sbm, targets), ys in zip(graphs, drawn[pair]):
+    for (K, s), y in list(zip(targets, ys))[:4]:
         right.append(diffuse(A_sbm, K, s, y, EPS)[column])
         flipped = np.where(np.arange(len(y)) == s, False, y)
         wrong.append(diffuse(A_sbm, K, s, flipped, EPS)[column])
 paper.say(
-    f"Label of the seed 1: mean F1 {np.mean(right):.0f} %; label 0: {np.mean(wrong):.0f} %. With label 0 "
-    "the thick edges of the seed lead to nodes with label 0, most of which are strangers, and to the "
+    f"Label of the seed 1: mean F1 {np.mean(right):.0f} %; label 0: "
+    f"{np.mean(wrong):.0f} % ({len(right)} clusters). With label 0 the thick "
+    "edges of "
+    "the seed lead to nodes with label 0, most of which are strangers, and to "
+    "the "
     "missed members. The thin edges now guard the cluster against its own seed."
 )
 
 # %% [markdown]
 # ### Exercise 2
 #
-# The theory takes label errors as independent. A classifier's errors are not: it errs on whole families of packages, and
-# families are connected. Draw, for each section, *independent* labels with the same two accuracies as the classifier's, and compare
-# the F1 of LFD with $\epsilon=0.02$ and $\alpha=1.5$ on both.
-
-# %% tags=["solution", "hide-cell"]
-rng = np.random.default_rng(11)
-gain = {"classifier": [], "independent": []}
-for q, name in enumerate(names):
-    K = section == name
-    start = np.flatnonzero(K & (given[0][q] > 0.5))[0]
-    same_rates = noisy_labels(rng, K, *(accuracy[0, q] / 100), start)
-    for kind, y in (("classifier", (given[0][q] > 0.5)), ("independent", same_rates)):
-        mass = [1.5 * degree[K].sum()]
-        x, _ = push(weigh(A, y, 0.02), degree, start, mass, sweeps=cfg.section_sweeps)
-        gain[kind].append(f1(x[0] > 0, K))
-means = {kind: np.mean(v) for kind, v in gain.items()}
-paper.say(
-    f"Mean F1 with the classifier's labels {means['classifier']:.0f} %, with independent labels of the same "
-    f"accuracies {means['independent']:.0f} %. One draw, hence no verdict. Two effects are mixed in the difference: "
-    "connected false alarms hold a door open, and connected correct labels keep a body together."
-)
-
-# %% [markdown]
-# ### Exercise 3
-#
-# The classifier learned from 25 members, but the diffusion starts from one. Spread the source mass over all of them.
-# (Hint: `push` adds the mass at `source`, which may be an array of nodes.) Which sections gain most, and why?
-
-# %% tags=["solution", "hide-cell"]
-rng = np.random.default_rng(12)
-rows = []
-for q, name in enumerate(names):
-    K = section == name
-    members = rng.choice(np.flatnonzero(K), 25, replace=False)
-    W, vol = (
-        weigh(A, (given[0][q] > 0.5) | np.isin(np.arange(n), members), 0.02),
-        degree[K].sum(),
-    )
-    one, _ = push(W, degree, members[0], [1.5 * vol], sweeps=cfg.section_sweeps)
-    many, _ = push(W, degree, members, [1.5 * vol / 25], sweeps=cfg.section_sweeps)
-    rows.append(
-        {"section": name, "one seed": f1(one[0] > 0, K), "25 seeds": f1(many[0] > 0, K)}
-    )
-paper.table(rows, caption="F1 in percent, one draw of the members.")
-paper.say(
-    f"Mean F1 with one seed {np.mean([r['one seed'] for r in rows]):.0f} %, with 25 "
-    f"{np.mean([r['25 seeds'] for r in rows]):.0f} %. Sections in many pieces should gain most: each piece with a seed in it can now be "
-    "reached."
-)
-
-# %% [markdown]
-# ### Exercise 4
-#
 # The classifier with a tuned threshold is a strong rival on Debian, but the diffusion had to take the labels at threshold 0.5. Give
 # it the labels of higher thresholds, which trade missed members for fewer false alarms. Where does each method peak?
 
 # %% tags=["solution", "hide-cell"]
-rows = []
+A_debian, rows = debian()[0], []
+few = outcomes[:3]  # seeds
 for threshold in THRESHOLDS:
     alone, both = [], []
-    for q, name in enumerate(names):
-        K, y = section == name, given[0][q] > threshold
-        start = np.flatnonzero(K & (given[0][q] == 1))[0]  # known in training
-        mass = [1.5 * degree[K].sum()]
-        x, _ = push(weigh(A, y, 0.02), degree, start, mass, sweeps=cfg.section_sweeps)
-        alone.append(f1(y, K))
-        both.append(f1(x[0] > 0, K))
-    rows.append(
-        {"threshold": threshold, "labels": np.mean(alone), "LFD": np.mean(both)}
-    )
+    for outcome in few:
+        for name, (_, _, probability, _) in zip(names, outcome):
+            K, y = section == name, probability > threshold
+            start = np.flatnonzero(K & (probability == 1))[0]  # known
+            mass, T = [1.25 * degree[K].sum()], degree
+            W = weigh(A_debian, y, EPSILONS[0])
+            x, _ = push(W, T, start, mass, sweeps=cfg.section_sweeps)
+            alone.append(f1(y, K))
+            both.append(f1(x[0] > 0, K))
+    means = {"labels": np.mean(alone), "LFD": np.mean(both)}
+    rows.append({"threshold": threshold, **means})
 paper.table(
-    rows, caption="Mean F1 in percent over sections, one draw; nothing is tuned."
+    rows,
+    caption="Mean F1 in % over sections and seeds; nothing is tuned.",
 )
 tops = {arm: max(rows, key=lambda row: row[arm]) for arm in ("labels", "LFD")}
 paper.say(
-    f"The labels peak at {tops['labels']['threshold']:g} with {tops['labels']['labels']:.0f} %, the diffusion at "
-    f"{tops['LFD']['threshold']:g} with {tops['LFD']['LFD']:.0f} %; at {THRESHOLDS[0]:g} it had {rows[0]['LFD']:.0f} %. One "
-    "draw, hence no verdict, and a setting that is read off the truth."
+    f"The labels peak at {tops['labels']['threshold']:g} with "
+    f"{tops['labels']['labels']:.0f} %, the diffusion at "
+    f"{tops['LFD']['threshold']:g} with {tops['LFD']['LFD']:.0f} %; at "
+    f"{THRESHOLDS[0]:g} it had {rows[0]['LFD']:.0f} %. This is {len(few)} "
+    "seeds and "
+    "a setting that is read off the truth, hence no verdict."
 )
 
 # %% [markdown]
