@@ -661,6 +661,7 @@ fig.legend(
 )
 plt.show()
 
+
 # %% tags=["hide-input", "show"]
 def lead(a, b):
     """A difference of two arms in words: mean with its 95 % interval."""
