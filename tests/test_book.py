@@ -241,7 +241,10 @@ def test_records_are_accepted_with_what_changed(checkout):
     assert (checkout / "book/_static/figures.png").read_bytes() == picture
     accepted = checkout / "results/small/toy.json"
     text = accepted.read_text()
-    assert "| [toy](https://imperfect-labels.github.io/book/notebooks/noisy_labels/toy.html): Toy" in readme.read_text() and "After." in readme.read_text()
+    assert (
+        "| [toy](https://imperfect-labels.github.io/book/notebooks/noisy_labels/toy.html): Toy" in readme.read_text()
+        and "After." in readme.read_text()
+    )
     assert (checkout / "results/small/verdicts.csv").read_text().count("\n") == 2
     same = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
     assert "toy: same results" in same.stdout and accepted.read_text() == text

@@ -58,7 +58,9 @@ def points(panels: list, records: dict[str, dict]) -> list[tuple[str, str, dict]
             line = []
             for x, key in places.items():
                 if key not in values and records[slug]["results"]["scale"] == "small":
-                    raise BookError(f"The figure across papers wants the arm {' | '.join(key)!r} of {slug}, which is gone.")
+                    raise BookError(
+                        f"The figure across papers wants the arm {' | '.join(key)!r} of {slug}, which is gone."
+                    )
                 if key in values:
                     mean, low, high = values[key][0], values[key][0], values[key][0]
                     if len(values[key]) > 1:
