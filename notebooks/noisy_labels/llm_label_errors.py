@@ -321,27 +321,19 @@ for _ in range(400):
     low, high = error_share_interval(k, 160, 640)
     covered.append(low <= 0.15 <= high)
 assert np.mean(covered) >= 0.93
-print(
-    f"Calibrated; kappa as it must be; coverage {100 * np.mean(covered):.0f} %."
-)
+print(f"Calibrated; kappa as it must be; coverage {100 * np.mean(covered):.0f} %.")
 
 # %%
 crowd, texts = load("vader_ratings"), load("vader_texts")
 minilm, said = load("vader_minilm").numpy(), load("vader_smollm2")
 TOLERANCE = 0.01  # of a log-probability: other processors round differently
-again = np.random.default_rng(1).choice(
-    len(said.row), cfg.live_texts, replace=False
-)
+again = np.random.default_rng(1).choice(len(said.row), cfg.live_texts, replace=False)
 judge = llm.local()
 paper.weights(*judge.weights)
 for k, (form, answers) in enumerate(PROMPTS[: cfg.live_prompts]):
-    live = judge.scores(
-        [form.format(text=texts[said.row[i]]) for i in again], answers
-    )
+    live = judge.scores([form.format(text=texts[said.row[i]]) for i in again], answers)
     worst = np.abs(live - said.logprob[again, k]).max()
-    assert worst < TOLERANCE, (
-        f"prompt {k}: live and embedded differ by {worst:.3g}"
-    )
+    assert worst < TOLERANCE, f"prompt {k}: live and embedded differ by {worst:.3g}"
 print(
     f"{cfg.live_texts * cfg.live_prompts} judgements made anew equal the embedded ones."
 )
@@ -359,9 +351,7 @@ if remote is not None:
         [form.format(text=texts[said.row[i]]) for i in again], answers
     )
     print(
-        remote,
-        "leans to the positive answer:",
-        (theirs[:, 0] > theirs[:, 1]).tolist(),
+        remote, "leans to the positive answer:", (theirs[:, 0] > theirs[:, 1]).tolist()
     )
 
 # %% [markdown]
@@ -392,9 +382,7 @@ for vectorizer in vectorizers.values():
     fitted = vectorizer.fit_transform(corpus)
     if vectorizer is vectorizers["words"]:
         topics = TruncatedSVD(cfg.topics, n_iter=3, random_state=0).fit(fitted)
-idf = dict(
-    zip(vectorizers["words"].get_feature_names_out(), vectorizers["words"].idf_)
-)
+idf = dict(zip(vectorizers["words"].get_feature_names_out(), vectorizers["words"].idf_))
 
 
 def unit(x):
@@ -419,8 +407,7 @@ def similarities(short, long):
         a, b = vectorizer.transform(short), vectorizer.transform(long)
         rows.append(np.asarray(a.multiply(b).sum(1)).ravel())
     u, v = (
-        unit(topics.transform(vectorizers["words"].transform(t)))
-        for t in (short, long)
+        unit(topics.transform(vectorizers["words"].transform(t))) for t in (short, long)
     )
     rows.append((u * v).sum(1))
     rows.append(overlap(short, long))
@@ -522,9 +509,7 @@ def word_judges(texts, vectors, judged):
         weight = np.log((near[0] + 1) / (has[0].sum() + 1)) - np.log(
             (near[1] + 1) / (has[1].sum() + 1)
         )
-        lists.append(
-            counts[judged] @ weight / np.sqrt(counts[judged].sum(1).A1)
-        )
+        lists.append(counts[judged] @ weight / np.sqrt(counts[judged].sum(1).A1))
     return np.array(anchors + lists)
 
 
@@ -552,9 +537,7 @@ for hit in set(crowd.hit[said.row].tolist()):
     width = min(map(len, block))
     votes = np.array([b[:width] > 0 for b in block])  # (30, raters)
     truth = np.array([b.mean() > 0 for b in block])
-    careless[hit] = np.argsort(
-        (votes == truth[:, None]).mean(0), kind="stable"
-    )[:5]
+    careless[hit] = np.argsort((votes == truth[:, None]).mean(0), kind="stable")[:5]
 
 
 def film_seed(seed):
@@ -586,8 +569,7 @@ for seed in paper.seeds:
             cases[kind].append(dict(data, y_noisy=y_noisy, seed=seed))
 paper.resampled("packages", "pairs", "noise", "raters", "train/test split")
 paper.shared_part(
-    "film reviews",
-    "the 400 judged snippets; claims on them widen their intervals",
+    "film reviews", "the 400 judged snippets; claims on them widen their intervals"
 )
 
 
@@ -598,9 +580,7 @@ def over_seeds(kind, measure):
 rows = []
 for kind in KINDS:
     wrong = 100 * over_seeds(kind, lambda c: (c["y"] != c["y_noisy"]).mean())
-    single = over_seeds(
-        kind, lambda c: 100 * ((c["judges"] > 0.5) == c["y"]).mean(1)
-    )
+    single = over_seeds(kind, lambda c: 100 * ((c["judges"] > 0.5) == c["y"]).mean(1))
     right = 100 * over_seeds(
         kind, lambda c: (ensemble(c["judges"])[0] == c["y"]).mean()
     )
@@ -657,19 +637,10 @@ fig, axes = plt.subplots(2, 2, figsize=(6.6, 4.6), sharex=True, sharey=True)
 for ax, kind in zip(axes.flat, KINDS):
     mean, half = plots.interval(precision[kind])
     ax.bar(
-        place,
-        mean,
-        yerr=half,
-        color=plots.COLORS[0],
-        label="label is wrong",
-        capsize=3,
+        place, mean, yerr=half, color=plots.COLORS[0], label="label is wrong", capsize=3
     )
     ax.bar(
-        place,
-        100 - mean,
-        bottom=mean,
-        color=plots.COLORS[5],
-        label="judges are wrong",
+        place, 100 - mean, bottom=mean, color=plots.COLORS[5], label="judges are wrong"
     )
     ax.axhline(50, color="black", linestyle="--", linewidth=1)
     ax.set(title=kind, ylim=(0, 100), xticks=place)
@@ -677,9 +648,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("disagreements, %")
 for ax in axes[1]:
     ax.set_xlabel("confidence bin (low to high)")
-fig.legend(
-    *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2
-)
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
@@ -703,9 +672,7 @@ def by_size(case, g):
     for size in SIZES:
         found = []
         for _ in range(cfg.subsets_per_size):
-            some = case["judges"][
-                g.choice(len(case["judges"]), size, replace=False)
-            ]
+            some = case["judges"][g.choice(len(case["judges"]), size, replace=False)]
             flagged = flags(some, case["y_noisy"], 0.5)
             found.append((auc(case["y"], some.mean(0)), f1(wrong, flagged)))
         out.append([*np.mean(found, 0), *np.std(found, 0)])
@@ -713,9 +680,7 @@ def by_size(case, g):
 
 
 sized = {
-    kind: over_seeds(
-        kind, lambda c: by_size(c, np.random.default_rng([c["seed"], 3]))
-    )
+    kind: over_seeds(kind, lambda c: by_size(c, np.random.default_rng([c["seed"], 3])))
     for kind in KINDS
 }  # (S, sizes, 4)
 
@@ -727,24 +692,12 @@ for column, (ax, name) in enumerate(
     for k, kind in enumerate(KINDS):
         mean = sized[kind][:, :, column].mean(0)
         spread = sized[kind][:, :, 2 + column].mean(0)
-        ax.plot(
-            SIZES,
-            mean,
-            color=plots.COLORS[k],
-            marker=plots.MARKERS[k],
-            label=kind,
-        )
+        ax.plot(SIZES, mean, color=plots.COLORS[k], marker=plots.MARKERS[k], label=kind)
         ax.fill_between(
-            SIZES,
-            mean - spread,
-            mean + spread,
-            color=plots.COLORS[k],
-            alpha=0.15,
+            SIZES, mean - spread, mean + spread, color=plots.COLORS[k], alpha=0.15
         )
     ax.set(xlabel="judges in the ensemble", ylabel=name, xticks=SIZES)
-fig.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2
-)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 plt.show()
 
 # %% [markdown]
@@ -764,9 +717,7 @@ def ridge(x, y, strength):
     """Least squares on labels -1 and 1, with intercept: -> function of x."""
     centre, t = x.mean(0), 2.0 * y - 1
     a = x - centre
-    w = np.linalg.solve(
-        a.T @ a + strength * np.eye(x.shape[1]), a.T @ (t - t.mean())
-    )
+    w = np.linalg.solve(a.T @ a + strength * np.eye(x.shape[1]), a.T @ (t - t.mean()))
     return lambda z: (z - centre) @ w + t.mean()
 
 
@@ -827,13 +778,9 @@ detected = {kind: over_seeds(kind, detectors) for kind in KINDS}  # (S, 5)
 rows = []
 for kind in KINDS:
     for k, name in enumerate(DETECTORS):
-        paper.arm(
-            f"{name} ({kind})", "F1 of error detection", detected[kind][:, k]
-        )
+        paper.arm(f"{name} ({kind})", "F1 of error detection", detected[kind][:, k])
     mean = detected[kind].mean(0)
-    rows.append(
-        {"labels": kind} | {d: f"{v:.1f}" for d, v in zip(DETECTORS, mean)}
-    )
+    rows.append({"labels": kind} | {d: f"{v:.1f}" for d, v in zip(DETECTORS, mean)})
 paper.table(rows, caption="F1 of error detection in %, means over seeds.")
 
 # %% [markdown]
@@ -854,11 +801,7 @@ def repaired(x, y, flagged, answer, how):
 def training(case):
     """AUC on true test labels: dict by (what, threshold)."""
     train_, test = ~case["test"], case["test"]
-    x, y, judges = (
-        case["x"][train_],
-        case["y_noisy"][train_],
-        case["judges"][:, train_],
-    )
+    x, y, judges = case["x"][train_], case["y_noisy"][train_], case["judges"][:, train_]
     truth = case["y"][train_]
 
     def fit(x, y):
@@ -889,9 +832,7 @@ for kind in KINDS:
     for what, tau in trained[kind][0]:
         name = f"{what} {tau}" if tau else what
         paper.arm(
-            f"{name} ({kind})",
-            "ROC AUC of the trained model",
-            result(kind, what, tau),
+            f"{name} ({kind})", "ROC AUC of the trained model", result(kind, what, tau)
         )
         chosen = [run[what, tau][1] for run in trained[kind]]
         paper.choice(f"{name} ({kind})", {"strength": cfg.ridge_grid}, chosen)
@@ -899,9 +840,7 @@ for kind in KINDS:
 # %% mystnb={"figure": {"caption": "What repairing the training set does to a trained model: ROC AUC on true test labels, by threshold of the flags (mean over seeds, 95 % intervals). Dashed: no change. Dotted: trained on true labels. This redraws the paper's Figure 6.", "name": "fig-llm_label_errors-training"}, "image": {"alt": "Four panels of points with error bars, one per kind of label noise, against the flagging threshold, for flipping and filtering by confidence and at random, with horizontal lines for no change and for training on true labels."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 2, figsize=(6.8, 5.2), sharex=True)
 for ax, kind in zip(axes.flat, KINDS):
-    for k, what in enumerate(
-        ("flip", "filter", "random flip", "random filter")
-    ):
+    for k, what in enumerate(("flip", "filter", "random flip", "random filter")):
         ys = np.array([result(kind, what, tau) for tau in cfg.thresholds]).T
         mean, half = plots.interval(ys)
         at = np.arange(len(cfg.thresholds)) + 0.16 * (k - 1.5)
@@ -928,18 +867,12 @@ for ax, kind in zip(axes.flat, KINDS):
         linewidth=1.2,
         label="true labels",
     )
-    ax.set(
-        title=kind,
-        xticks=range(len(cfg.thresholds)),
-        xticklabels=cfg.thresholds,
-    )
+    ax.set(title=kind, xticks=range(len(cfg.thresholds)), xticklabels=cfg.thresholds)
 for ax in axes[:, 0]:
     ax.set_ylabel("ROC AUC, %")
 for ax in axes[1]:
     ax.set_xlabel("threshold of confidence")
-fig.legend(
-    *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3
-)
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 plt.show()
 
 # %%
@@ -973,11 +906,7 @@ for kind in KINDS:
 def three_ways(case):
     """AUC on given, resolved and true labels: judges' row, trained model's row."""
     test, g = case["test"], np.random.default_rng([case["seed"], 5])
-    y, noisy, judges = (
-        case["y"][test],
-        case["y_noisy"][test],
-        case["judges"][:, test],
-    )
+    y, noisy, judges = case["y"][test], case["y_noisy"][test], case["judges"][:, test]
     model, _ = tuned(case["x"][~test], case["y_noisy"][~test], g)
     score = model(case["x"][test])
     kinds = (noisy, resolved(judges, noisy, y), y)
@@ -989,24 +918,17 @@ rows = []
 for kind in KINDS:
     for who, name in enumerate(("judges", "trained model")):
         mean = ways[kind][:, who].mean(0)
-        for value, label in zip(
-            ways[kind][:, who].T, ("given", "resolved", "true")
-        ):
+        for value, label in zip(ways[kind][:, who].T, ("given", "resolved", "true")):
             paper.arm(f"{name} ({kind})", f"ROC AUC on {label} labels", value)
         rows.append(
             {"labels": kind, "who": name}
-            | {
-                k: f"{v:.1f}"
-                for k, v in zip(("given", "resolved", "true"), mean)
-            }
+            | {k: f"{v:.1f}" for k, v in zip(("given", "resolved", "true"), mean)}
             | {
                 "relative change, given to resolved": f"{100 * (mean[1] / mean[0] - 1):+.1f} %",
                 "resolved minus true": f"{mean[1] - mean[2]:+.1f}",
             }
         )
-paper.table(
-    rows, caption="ROC AUC in % measured on three kinds of test labels."
-)
+paper.table(rows, caption="ROC AUC in % measured on three kinds of test labels.")
 
 # %% [markdown]
 # ### How many errors?
@@ -1034,16 +956,9 @@ def counted(case):
 rows = []
 for kind in KINDS:
     mean = over_seeds(kind, counted).mean(0)
-    names = (
-        "disagreements",
-        "errors found",
-        "95 % lower bound",
-        "errors there are",
-    )
+    names = ("disagreements", "errors found", "95 % lower bound", "errors there are")
     rows.append({"labels": kind} | {n: f"{v:.1f}" for n, v in zip(names, mean)})
-paper.table(
-    rows, caption="Error shares of the test labels in %, means over seeds."
-)
+paper.table(rows, caption="Error shares of the test labels in %, means over seeds.")
 
 # %% [markdown]
 # ## Paper against measured
@@ -1079,34 +994,22 @@ paper.claim(
 )  # fmt: skip
 full, two, mid = SIZES.index(12), SIZES.index(2), SIZES.index(8)
 size_ = sized[uniform]
-paper.claim(
-    "more_judges_auc", ours=size_[:, full, 0], baseline=size_[:, two, 0]
-)
+paper.claim("more_judges_auc", ours=size_[:, full, 0], baseline=size_[:, two, 0])
 paper.claim("more_judges_f1", ours=size_[:, full, 1], baseline=size_[:, two, 1])
-paper.claim(
-    "more_judges_auc_spread", ours=size_[:, mid, 2], baseline=size_[:, two, 2]
-)
-paper.claim(
-    "more_judges_f1_spread", ours=size_[:, mid, 3], baseline=size_[:, two, 3]
-)
+paper.claim("more_judges_auc_spread", ours=size_[:, mid, 2], baseline=size_[:, two, 2])
+paper.claim("more_judges_f1_spread", ours=size_[:, mid, 3], baseline=size_[:, two, 3])
 paper.claim(
     "ensemble_beats_learners",
     ours={d: detected[systematic][:, 0] for d in DETECTORS[2:]},
-    baseline={
-        d: detected[systematic][:, k] for k, d in enumerate(DETECTORS) if k > 1
-    },
+    baseline={d: detected[systematic][:, k] for k, d in enumerate(DETECTORS) if k > 1},
 )
 none = result(uniform, "no change")
 flip, filter_ = (result(uniform, how, at_tau) for how in ("flip", "filter"))
 paper.claim("flip_helps", ours=flip, baseline=none)
 paper.claim("filter_helps", ours=filter_, baseline=none)
 paper.claim("flip_above_filter", ours=flip, baseline=filter_)
-chance = {
-    how: result(uniform, f"random {how}", at_tau) for how in ("flip", "filter")
-}
-paper.claim(
-    "random_does_not_help", ours={how: none for how in chance}, baseline=chance
-)
+chance = {how: result(uniform, f"random {how}", at_tau) for how in ("flip", "filter")}
+paper.claim("random_does_not_help", ours={how: none for how in chance}, baseline=chance)
 shift = ways[systematic]
 paper.claim("judges_rise", ours=shift[:, 0, 1], baseline=shift[:, 0, 0])
 even = ways[uniform][:, 0]
@@ -1152,8 +1055,7 @@ paper.report()
 # %% tags=["solution", "hide-cell"]
 for kind in KINDS:
     voted = [
-        dict(case, judges=(case["judges"] > 0.5).astype(float))
-        for case in cases[kind]
+        dict(case, judges=(case["judges"] > 0.5).astype(float)) for case in cases[kind]
     ]
     top = np.mean([precision_by_bin(case)[-1] for case in voted])
     area = np.mean([auc(c["y"], c["judges"].mean(0)) for c in voted])
@@ -1192,9 +1094,7 @@ case = cases[uniform][0]
 flagged = flags(case["judges"], case["y_noisy"], at_tau)
 wrong = case["y"] != case["y_noisy"]
 e, f, pi = wrong.mean(), flagged.mean(), wrong[flagged].mean()
-after = (
-    np.where(flagged, 1 - case["y_noisy"], case["y_noisy"]) != case["y"]
-).mean()
+after = (np.where(flagged, 1 - case["y_noisy"], case["y_noisy"]) != case["y"]).mean()
 assert np.isclose(after, e + f * (1 - 2 * pi))
 paper.say(
     f"After flipping, $e+f(1-2\\pi)$ are wrong: {100 * e:.1f} % became {100 * after:.1f} %. Flipping helps the labels "

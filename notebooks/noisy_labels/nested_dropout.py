@@ -161,9 +161,7 @@ pictures = (
 )
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 2.4), sharey=True)
 for ax, mask, title in zip(axes, pictures, ("dropout", "nested dropout")):
-    ax.imshow(
-        mask, cmap="Blues", vmin=0, vmax=1.3, extent=(0.5, 32.5, 16.5, 0.5)
-    )
+    ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.3, extent=(0.5, 32.5, 16.5, 0.5))
     ax.set(title=title, xlabel="channel")
     ax.grid(visible=False)
 axes[0].set_ylabel("draw")
@@ -228,10 +226,7 @@ def dropout(z, generators, rate):
 def nested_dropout(z, generators, sigma):
     """Features (N, B, D) -> (N, B, D), one k per network and minibatch."""
     p = k_probabilities(z.shape[-1], sigma)
-    k = (
-        torch.stack([torch.multinomial(p, 1, generator=g) for g in generators])
-        + 1
-    )
+    k = torch.stack([torch.multinomial(p, 1, generator=g) for g in generators]) + 1
     return keep_first(z, k)
 
 
@@ -247,9 +242,7 @@ def k_probabilities(D, sigma):
 
 def keep_first(z, k):
     """Zero all channels after the first k. z: (N, B, D); k: (N, 1)."""
-    mask = (
-        torch.arange(z.shape[-1], device=z.device) < k.to(z.device)[..., None]
-    )
+    mask = torch.arange(z.shape[-1], device=z.device) < k.to(z.device)[..., None]
     return z * mask
 
 
@@ -339,9 +332,7 @@ def coteaching_step(net, optimizer, x, y, layer, generators, forget, k):
     rows = (torch.arange(len(y), device=y.device)[:, None], chosen)
     net.train()
     freeze_statistics(net)
-    training_step(
-        net, optimizer, swap(x[rows]), swap(y[rows]), layer, generators
-    )
+    training_step(net, optimizer, swap(x[rows]), swap(y[rows]), layer, generators)
     return chosen
 
 
@@ -393,9 +384,7 @@ def bias_variance(log_q, weights, y):
 g = torch.Generator().manual_seed(0)
 ones = torch.ones(1, 4000, 12)
 assert abs(dropout(ones, [g], 0.7).mean().item() - 1) < 0.03
-draws = torch.cat([nested_dropout(ones[:, :1], [g], 5) for _ in range(4000)])[
-    :, 0
-]
+draws = torch.cat([nested_dropout(ones[:, :1], [g], 5) for _ in range(4000)])[:, 0]
 tail = k_probabilities(12, 5).flip(0).cumsum(0).flip(0)  # Pr[k >= j]
 assert (draws.mean(0) - tail).abs().max() < 0.03
 assert (draws.diff(dim=-1) <= 0).all(), "a kept channel after a dropped one"
@@ -435,13 +424,7 @@ print("Masks, running sum, exchange and Theorem 1: all agree.")
 
 
 # %%
-ALIKE = {
-    9: 7,
-    3: 1,
-    2: 4,
-    4: 2,
-    6: 0,
-}  # boot to sneaker, dress to trousers, pullover
+ALIKE = {9: 7, 3: 1, 2: 4, 4: 2, 6: 0}  # boot to sneaker, dress to trousers, pullover
 # to coat and back, shirt to T-shirt
 
 
@@ -479,10 +462,7 @@ def one_seed(seed, noise):
     else:
         sizes = dict(train=cfg.n_train, val=cfg.n_val, test=cfg.n_test)
         d = load("fashion_mnist", scale=paper.scale, seed=seed, **sizes)
-        x = [
-            F.avg_pool2d(a, 2).flatten(1)
-            for a in (d.x_train, d.x_val, d.x_test)
-        ]
+        x = [F.avg_pool2d(a, 2).flatten(1) for a in (d.x_train, d.x_val, d.x_test)]
         mean, std = x[0].mean(), x[0].std()
         x = [(a - mean) / std for a in x]
         y, y_val, y_test = d.y_train, d.y_val, d.y_test
@@ -491,20 +471,9 @@ def one_seed(seed, noise):
 
 def make_data(noise):
     """Data of all seeds, every tensor twice: row 2s and 2s+1 serve the pair of seed s."""
-    names = [
-        "x",
-        "x_val",
-        "x_test",
-        "y",
-        "y_noisy",
-        "y_val",
-        "y_val_noisy",
-        "y_test",
-    ]
+    names = ["x", "x_val", "x_test", "y", "y_noisy", "y_val", "y_val_noisy", "y_test"]
     columns = zip(*(one_seed(seed, noise) for seed in paper.seeds))
-    stacked = (
-        torch.stack(c).repeat_interleave(2, 0).to(paper.device) for c in columns
-    )
+    stacked = (torch.stack(c).repeat_interleave(2, 0).to(paper.device) for c in columns)
     return SimpleNamespace(**dict(zip(names, stacked)))
 
 
@@ -532,9 +501,7 @@ class MLPs(nn.Module):
             return nn.Parameter((2 * torch.stack(draws) - 1) * bound)
 
         pairs = list(zip(sizes[:-1], sizes[1:]))
-        self.weights = nn.ParameterList(
-            uniform(i, o, (3 / i) ** 0.5) for i, o in pairs
-        )
+        self.weights = nn.ParameterList(uniform(i, o, (3 / i) ** 0.5) for i, o in pairs)
         self.biases = nn.ParameterList(uniform(1, o, i**-0.5) for i, o in pairs)
         self.head = uniform(sizes[-1], 10, sizes[-1] ** -0.5)  # no bias
 
@@ -563,18 +530,14 @@ class ResNets(nn.Module):
         self.head = nn.Parameter((2 * torch.stack(draws) - 1) * 512**-0.5)
 
     def features(self, x):
-        images = (
-            part.contiguous(memory_format=torch.channels_last) for part in x
-        )
+        images = (part.contiguous(memory_format=torch.channels_last) for part in x)
         return torch.stack([net(part) for net, part in zip(self.nets, images)])
 
 
 def streams(number, alike=False):
     """One generator per network; `alike`: partners draw the same numbers."""
     return [
-        generator(s, number + (0 if alike else t))
-        for s in paper.seeds
-        for t in (0, 1)
+        generator(s, number + (0 if alike else t)) for s in paper.seeds for t in (0, 1)
     ]
 
 
@@ -611,9 +574,7 @@ def view(x, generators=None):
 def features(net, x, chunk=1000):
     net.eval()
     with train.autocast(x.device):
-        parts = [
-            net.features(view(part)).float() for part in x.split(chunk, dim=1)
-        ]
+        parts = [net.features(view(part)).float() for part in x.split(chunk, dim=1)]
     return torch.cat(parts, dim=1)  # (N, n, D)
 
 
@@ -678,9 +639,7 @@ def evaluate(net, data, ordered):
 # %%
 def drop_lr(optimizer, base, epoch, epochs):
     """Divide by 10 at two places, at the same shares of a longer or shorter run."""
-    drops = sum(
-        epoch > after * epochs / cfg.epochs for after in cfg.lr_drops_after
-    )
+    drops = sum(epoch > after * epochs / cfg.epochs for after in cfg.lr_drops_after)
     optimizer.param_groups[0]["lr"] = base * 0.1**drops
 
 
@@ -690,9 +649,7 @@ def order_of(n, generators):
     return (torch.stack(batch) for batch in zip(*lists))
 
 
-def stage_one(
-    data, layer=no_dropout, weight_decay=cfg.weight_decay, ordered=False
-):
+def stage_one(data, layer=no_dropout, weight_decay=cfg.weight_decay, ordered=False):
     """Train all pairs on the noisy labels; returns curves (N, k) and the networks."""
     net = make_network()
     optimizer = train.sgd(net.parameters(), cfg.lr, cfg.momentum, weight_decay)
@@ -714,9 +671,7 @@ def stage_one(
 def finish(net, log, epochs, **more):
     hits = {name: log[-1][name].cpu().numpy() for name in ("hits", "hits_pair")}
     names = [name for name in log[0] if name not in hits]
-    curves = {
-        n: torch.stack([e[n] for e in log], -1).cpu().numpy() for n in names
-    }
+    curves = {n: torch.stack([e[n] for e in log], -1).cpu().numpy() for n in names}
     return SimpleNamespace(net=net, epochs=epochs, **curves, **hits, **more)
 
 
@@ -740,13 +695,9 @@ def stage_two(data, run, forget, scratch=False):
         right = []
         for batch in order_of(data.y.shape[1], orders):
             half = batch.shape[1] // 2
-            batch = torch.where(
-                axis % 2 == 0, batch[:, :half], batch[:, -half:]
-            )
+            batch = torch.where(axis % 2 == 0, batch[:, :half], batch[:, -half:])
             x, y = view(data.x[axis, batch], views), data.y_noisy[axis, batch]
-            chosen = coteaching_step(
-                net, optimizer, x, y, run.layer, masks, now, k
-            )
+            chosen = coteaching_step(net, optimizer, x, y, run.layer, masks, now, k)
             right.append((y == data.y[axis, batch]).gather(1, chosen))
         if epoch % cfg.evaluate_every == 0 or epoch == epochs:
             log.append(evaluate(net, data, run.ordered))
@@ -786,9 +737,7 @@ for sigma in cfg.sigmas:
 
 def best(runs, name="val"):
     """The setting with the best noisy validation accuracy at the last epoch."""
-    return max(
-        runs, key=lambda setting: getattr(runs[setting], name)[:, -1].mean()
-    )
+    return max(runs, key=lambda setting: getattr(runs[setting], name)[:, -1].mean())
 
 
 def mean_sd(values, digits=1):
@@ -819,13 +768,9 @@ clean = SimpleNamespace(**{**vars(data), "y_noisy": data.y})
 oracle = stage_one(clean) if paper.scale != "full" else None
 if oracle:
     paper.arm("oracle", "test", by_seed(oracle.test[:, -1]))
-    rows.append(
-        dict.fromkeys(rows[0], "-") | {"one network": "oracle: clean labels"}
-    )
+    rows.append(dict.fromkeys(rows[0], "-") | {"one network": "oracle: clean labels"})
     rows[-1]["test, %"] = mean_sd(by_seed(oracle.test[:, -1]))
-paper.table(
-    rows, caption=f"Stage one, {main_noise}: last epoch, mean over seeds"
-)
+paper.table(rows, caption=f"Stage one, {main_noise}: last epoch, mean over seeds")
 
 # %% [markdown]
 # Two columns to compare: where the memorised share falls, the test accuracy rises, until the passage is so narrow that the right labels do not
@@ -848,31 +793,15 @@ def at_picked_epoch(run):
 
 
 fig, ax = plt.subplots(figsize=(6.2, 3.4))
-COLOR = {
-    "CE, same recipe": 1,
-    "dropout": 4,
-    "nested": 0,
-}  # the paper's three arms
+COLOR = {"CE, same recipe": 1, "dropout": 4, "nested": 0}  # the paper's three arms
 for arm, color in COLOR.items():
     curve = one[arm].test.reshape(-1, 2, len(one[arm].epochs)).mean(1)
     c = plots.COLORS[color]
     plots.band(
-        ax,
-        one[arm].epochs,
-        curve,
-        label=arm,
-        color=c,
-        marker=plots.MARKERS[color],
+        ax, one[arm].epochs, curve, label=arm, color=c, marker=plots.MARKERS[color]
     )
     values, when = at_picked_epoch(one[arm])
-    ax.plot(
-        when,
-        values.mean(),
-        "*",
-        color=c,
-        markersize=14,
-        markeredgecolor="black",
-    )
+    ax.plot(when, values.mean(), "*", color=c, markersize=14, markeredgecolor="black")
 ax.set(xlabel="epoch", ylabel="test accuracy, %")
 ax.legend()
 plt.show()
@@ -880,9 +809,7 @@ plt.show()
 # %%
 picked = {arm: at_picked_epoch(run)[0] for arm, run in one.items()}
 for arm, values in picked.items():
-    paper.arm(
-        arm, "test accuracy at the epoch picked with clean labels", values
-    )
+    paper.arm(arm, "test accuracy at the epoch picked with clean labels", values)
 last = {arm: by_seed(run.test[:, -1]) for arm, run in one.items()}
 paper.say(
     "Lead over CE with the same recipe, at the last epoch and at the epoch that clean labels "
@@ -933,9 +860,7 @@ for (name, run), color in zip(lines.items(), (4, 0, 2, 1)):
 for ax, label in zip(axes, ("test accuracy, %", "memorised, %")):
     ax.set(xscale="log", xlabel="channels kept, k", ylabel=label)
     ax.set_xticks([1, 10, 100], ["1", "10", "100"])
-fig.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2
-)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 plt.show()
 
 # %%
@@ -973,16 +898,12 @@ def noise_share(data):
 def tuned(data, run, scratch=False):
     """Stage two for all forget rates of the grid: {share of the noise rate: run}."""
     rate = noise_share(data)
-    return {
-        f: stage_two(data, run, f * rate, scratch) for f in cfg.forget_shares
-    }
+    return {f: stage_two(data, run, f * rate, scratch) for f in cfg.forget_shares}
 
 
 scratch, knob = "Co-teaching from scratch", "forget rate over noise rate"
 bases = dict(zip(("CE", "dropout", "nested"), map(one.get, COLOR)))
-stage2 = {
-    f"{arm} + Co-teaching": tuned(data, run) for arm, run in bases.items()
-}
+stage2 = {f"{arm} + Co-teaching": tuned(data, run) for arm, run in bases.items()}
 stage2[scratch] = tuned(data, bases["CE"], scratch=True)
 pairs, forget = {}, {}
 for arm, run in bases.items():
@@ -1061,9 +982,7 @@ rows = []
 for arm in [*COLOR, *(arm for arm in pairs if "on all" not in arm)]:
     cells = {noise: mean_sd(found[arm]) for noise, found in columns.items()}
     rows.append({"method": arm, **cells})
-paper.table(
-    rows, caption="Test accuracy in percent by noise, last epoch: mean ± sd"
-)
+paper.table(rows, caption="Test accuracy in percent by noise, last epoch: mean ± sd")
 
 # %% [markdown]
 # ### The toy
@@ -1084,20 +1003,15 @@ def toy(sigma=100, D=128, hidden=32, lr=0.01):
         g = generator(seed, 17)
         x, far = 10 * torch.rand(2, n, generator=g)
         y = x + 0.5 * torch.randn(n, generator=g)
-        points.append(
-            (x, torch.where(torch.rand(n, generator=g) < 0.2, far, y))
-        )
+        points.append((x, torch.where(torch.rand(n, generator=g) < 0.2, far, y)))
         first = 3 * torch.randn(2, 1, hidden, generator=g)
-        second = (2 * torch.rand(hidden, D, generator=g) - 1) * (
-            3 / hidden
-        ) ** 0.5
+        second = (2 * torch.rand(hidden, D, generator=g) - 1) * (3 / hidden) ** 0.5
         third = (2 * torch.rand(D, 1, generator=g) - 1) * D**-0.5
         params.append((*first, second, torch.zeros(1, D), third))
     x, y = (torch.stack(a) for a in zip(*points))
     # every arm starts from the same weights: (arms * S, ...)
     w1, b1, w2, b2, w3 = params = [
-        torch.stack(a).repeat(len(layers), 1, 1).requires_grad_()
-        for a in zip(*params)
+        torch.stack(a).repeat(len(layers), 1, 1).requires_grad_() for a in zip(*params)
     ]
     masks = [[generator(s, 18) for s in paper.seeds] for _ in layers]
 
@@ -1125,11 +1039,7 @@ def toy(sigma=100, D=128, hidden=32, lr=0.01):
 x_toy, y_toy, line, whole, nested_k = toy()
 
 # %% mystnb={"figure": {"caption": "Toy regression of the first seed, after the paper's teaser: dots are the training points, the dashed line is the truth. Upper row: the plain network and dropout. Lower row: one nested network with its first 1, 10 and 100 channels.", "name": "fig-nested_dropout-toy"}, "image": {"alt": "Six panels with the same scattered points along a diagonal and one fitted curve each: plain network, dropout 0.5, dropout 0.9, and a nested network with 1, 10 and 100 channels."}} tags=["hide-input"]
-shown = {
-    "plain": whole[0, 0],
-    "dropout 0.5": whole[2, 0],
-    "dropout 0.9": whole[3, 0],
-}
+shown = {"plain": whole[0, 0], "dropout 0.5": whole[2, 0], "dropout 0.9": whole[3, 0]}
 shown |= {f"nested, k = {k}": nested_k[0, k - 1] for k in (1, 10, 100)}
 fig, axes = plt.subplots(2, 3, figsize=(6.8, 4.4), sharex=True, sharey=True)
 for ax, (name, curve) in zip(axes.flat, shown.items()):
@@ -1166,9 +1076,7 @@ for arm, curves in toy_arms.items():
         paper.arm(f"toy: {arm}", name, f(curves), "units of y")
         row[name] = mean_sd(f(curves), 2)
     rows.append(row)
-paper.table(
-    rows, caption="Toy, mean ± sd over seeds; the true line has variation 10"
-)
+paper.table(rows, caption="Toy, mean ± sd over seeds; the true line has variation 10")
 
 # %% [markdown]
 # ## Paper against measured
@@ -1180,11 +1088,7 @@ paper.table(
 # - two of the paper's claims cannot be tested here and stand in the table with the reason.
 
 # %%
-same, ours, full = (
-    "CE, same recipe",
-    "nested + Co-teaching",
-    paper.scale == "full",
-)
+same, ours, full = "CE, same recipe", "nested + Co-teaching", paper.scale == "full"
 
 
 def compare(claim, ours, baseline):
@@ -1206,9 +1110,7 @@ compare("full_method_beats_ce", ours, same)
 compare("nested_pair_beats_coteaching_alone", ours, scratch)
 compare("nested_pair_beats_dropout_pair", ours, "dropout + Co-teaching")
 both = ("dropout", "nested")
-before, fine, after = (
-    {a: paired[step.format(a)] for a in both} for step in steps
-)
+before, fine, after = ({a: paired[step.format(a)] for a in both} for step in steps)
 paper.claim("coteaching_beats_two_net_average", ours=after, baseline=before)
 paper.claim("selection_beats_plain_finetuning", ours=after, baseline=fine)
 if not full:
@@ -1221,9 +1123,7 @@ paper.claim(
     baseline=np.stack([picked[same], last[same]], axis=1),
 )
 paper.claim("few_channels_suffice", ours=few, baseline=everything)
-paper.claim(
-    "noisy_validation_suffices", ours=last["nested"], baseline=with_clean
-)
+paper.claim("noisy_validation_suffices", ours=last["nested"], baseline=with_clean)
 
 toy_few = {f"k = {k}": distance(nested_k[:, k - 1]) for k in (1, 10)}
 whole_nested, plain = distance(nested_k[:, -1]), distance(whole[0])
@@ -1274,19 +1174,14 @@ paper.report()
 def nested_per_example(z, generators, sigma):
     p = k_probabilities(z.shape[-1], sigma)
     B = z.shape[1]
-    k = [
-        torch.multinomial(p, B, replacement=True, generator=g)
-        for g in generators
-    ]
+    k = [torch.multinomial(p, B, replacement=True, generator=g) for g in generators]
     mask = torch.arange(z.shape[-1]) <= torch.stack(k)[..., None]
     return z * mask.to(z)
 
 
 if paper.scale != "full":  # where it would cost another full run
     sigma = chosen["nested"]
-    each = stage_one(
-        data, partial(nested_per_example, sigma=sigma), ordered=True
-    )
+    each = stage_one(data, partial(nested_per_example, sigma=sigma), ordered=True)
     paper.say(
         f"One k per example: {each.test[:, -1].mean():.1f} % test accuracy, "
         f"{each.memorised[:, -1].mean():.0f} % memorised. One k per minibatch: "
@@ -1304,10 +1199,7 @@ if paper.scale != "full":  # where it would cost another full run
 
 # %% tags=["solution", "hide-cell"]
 if paper.scale != "full":
-    exchange, swap = (
-        swap,
-        lambda a: a,
-    )  # the step looks `swap` up when it is called
+    exchange, swap = swap, lambda a: a  # the step looks `swap` up when it is called
     own = stage_two(data, bases["nested"], forget[ours] * noise_share(data))
     swap = exchange
     paper.say(
@@ -1325,9 +1217,7 @@ if paper.scale != "full":
 # %% tags=["solution", "hide-cell"]
 for sigma in (5, 10, 40):
     k = (k_probabilities(128, sigma) * torch.arange(1, 129)).sum().item()
-    paper.say(
-        f"Sigma {sigma}: {k:.1f} channels, as with rate {1 - k / 128:.3f}."
-    )
+    paper.say(f"Sigma {sigma}: {k:.1f} channels, as with rate {1 - k / 128:.3f}.")
 paper.say(
     "The numbers of channels cannot be compared. Under nested dropout the first channel is nearly "
     "always there and can be relied on; under dropout at such a rate no channel is ever reliable, "

@@ -160,18 +160,12 @@ BLUE, RED, GREEN, PINK, SKY, ORANGE, GREY = plots.COLORS
 COLUMNS = {
     "section": ("nominal", "part of the archive, the 12 largest and other"),
     "priority": ("ordinal", "how necessary for a system"),
-    "language": (
-        "nominal",
-        "implementation language, a tag; missing if not set",
-    ),
+    "language": ("nominal", "implementation language, a tag; missing if not set"),
     "native": ("nominal", "made for Debian itself"),
     "epoch": ("nominal", "version has an epoch"),
     "installed_kb": ("continuous", "size when installed, in kB"),
     "summary_chars": ("discrete", "length of the one-line description"),
-    "text_chars": (
-        "discrete",
-        "length of the long description, cut off near 600",
-    ),
+    "text_chars": ("discrete", "length of the long description, cut off near 600"),
     "name_chars": ("discrete", "length of the name"),
     "n_depends": ("discrete", "packages that it needs"),
     "n_recommends": ("discrete", "packages that it recommends"),
@@ -199,11 +193,7 @@ def frequent(values, most):
 
 def debian_table(d):
     """One row per package: one column per entry of KINDS, and its source package."""
-    roles = {
-        "devel-lib": "library",
-        "shared-lib": "library",
-        "app-data": "data",
-    }
+    roles = {"devel-lib": "library", "shared-lib": "library", "app-data": "data"}
     roles |= {r: r for r in ("program", "data", "plugin", "documentation")}
     needed = np.concatenate(d.depends).astype(int)
     frame = pd.DataFrame({"source": d.source, "priority": d.priority})
@@ -212,16 +202,8 @@ def debian_table(d):
     frame["native"] = ["no" if "-" in v else "yes" for v in d.version]
     frame["epoch"] = ["yes" if ":" in v else "no" for v in d.version]
     frame["installed_kb"] = d.installed_kb
-    lengths = {
-        "summary_chars": d.short,
-        "text_chars": d.long,
-        "name_chars": d.name,
-    }
-    lengths |= {
-        "n_depends": d.depends,
-        "n_recommends": d.recommends,
-        "n_tags": d.tags,
-    }
+    lengths = {"summary_chars": d.short, "text_chars": d.long, "name_chars": d.name}
+    lengths |= {"n_depends": d.depends, "n_recommends": d.recommends, "n_tags": d.tags}
     for name, values in lengths.items():
         frame[name] = [len(v) for v in values]
     frame["needed_by"] = np.bincount(needed, minlength=len(frame))
@@ -236,9 +218,7 @@ table = debian_table(debian)
 shown = table[table.role.notna()]
 shuffled = np.random.default_rng(0).permutation(shown.role)
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9), sharey=True)
-for ax, role, title in zip(
-    axes, (shown.role, shuffled), ("as published", "shuffled")
-):
+for ax, role, title in zip(axes, (shown.role, shuffled), ("as published", "shuffled")):
     share = pd.crosstab(shown.section, role, normalize="index")
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(share.shape[1]), share.columns, rotation=45, ha="right")
@@ -314,9 +294,7 @@ def binned(x, kind, new, most=6):
 def one_hot(x, kinds, new=None):
     """Bins of all columns side by side as 0/1: (n, L), start of each column (p + 1,)."""
     new = x if new is None else new
-    parts = [
-        binned(x[:, j], k, new[:, j]) for j, k in enumerate(kinds.values())
-    ]
+    parts = [binned(x[:, j], k, new[:, j]) for j, k in enumerate(kinds.values())]
     starts = np.concatenate([[0], np.cumsum([size for _, size in parts])])
     hot = np.zeros((len(new), starts[-1]))
     places = np.column_stack([place for place, _ in parts]) + starts[:-1]
@@ -347,9 +325,7 @@ def mutual_information(counts, starts):
     apart = np.outer(np.diag(joint), np.diag(joint))
     ratio = np.divide(joint, apart, where=joint > 0, out=np.ones_like(joint))
     terms = joint * np.log(ratio)
-    return np.add.reduceat(
-        np.add.reduceat(terms, starts[:-1], 0), starts[:-1], 1
-    )
+    return np.add.reduceat(np.add.reduceat(terms, starts[:-1], 0), starts[:-1], 1)
 
 
 # %% [markdown]
@@ -472,9 +448,7 @@ def compute_fields(x, kinds, target, reference=None):
     counts = pair_counts(hot)
     mi = mutual_information(counts, starts)
     entropy = np.diag(mi)
-    shared = np.maximum(mi, 0) / np.maximum(
-        np.minimum.outer(entropy, entropy), 1e-9
-    )
+    shared = np.maximum(mi, 0) / np.maximum(np.minimum.outer(entropy, entropy), 1e-9)
     for a in range(len(names)):
         for b in range(a):
             out["pairs", f"{names[b]} - {names[a]}", "shared"] = shared[a, b]
@@ -484,24 +458,18 @@ def compute_fields(x, kinds, target, reference=None):
     wrong = guess(hot, joint, starts, order, target) != y
     linked = np.array([mi[c, p] for c, p in order[1:]])
     out["model", names[target], "disagreement"] = wrong.mean()
-    out["model", "", "explained by the tree"] = linked.sum() / max(
-        entropy.sum(), 1e-9
-    )
+    out["model", "", "explained by the tree"] = linked.sum() / max(entropy.sum(), 1e-9)
     out["model", "", "strongest link"] = linked.max()
     for name, value in zip(names, entropy):
         out["model", name, "entropy"] = value
     if reference is not None:
-        means, share = by_group(
-            x, kinds, 0, len(reference[1])
-        )  # by the first column
+        means, share = by_group(x, kinds, 0, len(reference[1]))  # by the first column
         names = [name for name, kind in kinds.items() if not named(kind)]
         for name, a, b in zip(names, means.T, reference[0].T):
             out["ground truth", name, "correlation"] = correlation(a, b)
         gap = np.abs(share - reference[1]).sum() / 2
         out["ground truth", "", "distance of the shares"] = gap
-    return out, SimpleNamespace(
-        starts=starts, shared=shared, order=order, joint=joint
-    )
+    return out, SimpleNamespace(starts=starts, shared=shared, order=order, joint=joint)
 
 
 # %% [markdown]
@@ -515,23 +483,17 @@ def compute_fields(x, kinds, target, reference=None):
 class Label:
     """Nutrition label of a table; `by_hand`: {module: {field: text}}."""
 
-    def __init__(
-        self, frame, kinds, target, by_hand=None, reference=None, min_cell=5
-    ):
+    def __init__(self, frame, kinds, target, by_hand=None, reference=None, min_cell=5):
         self.frame, self.kinds, self.min_cell = frame, dict(kinds), min_cell
         self.by_hand = by_hand or {}
         self.x, self.levels = encode(frame, kinds)
         target = list(kinds).index(target)
-        self.fields, self.model = compute_fields(
-            self.x, kinds, target, reference
-        )
+        self.fields, self.model = compute_fields(self.x, kinds, target, reference)
 
     def share_computed(self):
         """Number of computed fields, and of all fields."""
         computed = sum(module != "summary" for module, _, _ in self.fields) + 2
-        return computed, computed + sum(
-            len(part) for part in self.by_hand.values()
-        )
+        return computed, computed + sum(len(part) for part in self.by_hand.values())
 
     def conditional(self, column, given, level):
         """P(column | given = level) from the model, without the missing bin."""
@@ -543,9 +505,7 @@ class Label:
 
     def _statistics(self, name):
         """One row of the statistics module."""
-        stats = {
-            k: v for (_, column, k), v in self.fields.items() if column == name
-        }
+        stats = {k: v for (_, column, k), v in self.fields.items() if column == name}
         row = {"column": name}
         if named(self.kinds[name]):
             count = self.frame[name].value_counts()
@@ -554,16 +514,12 @@ class Label:
                 rare = "multiple"
             if count.min() < self.min_cell:
                 rare = f"under {self.min_cell}"
-            row["unique"] = f"{len(count)}" + " and missing" * (
-                stats["missing"] > 0
-            )
+            row["unique"] = f"{len(count)}" + " and missing" * (stats["missing"] > 0)
             row["most frequent"] = f"{count.index[0]} ({count.iloc[0]})"
             row["least frequent"] = rare
         else:
             for k in ("min", "median", "max", "mean", "sd"):
-                row[k] = (
-                    f"{stats[k]:,.4g}" if stats[k] < 1e4 else f"{stats[k]:,.0f}"
-                )
+                row[k] = f"{stats[k]:,.4g}" if stats[k] < 1e4 else f"{stats[k]:,.0f}"
             row["zeros"] = f"{100 * stats['zeros']:.1f} %"
         return row | {"missing": f"{100 * stats['missing']:.1f} %"}
 
@@ -579,9 +535,7 @@ class Label:
         shown["Metadata"] += [{"field": k, "value": v} for k, v in size.items()]
         for kind in ("ordinal", "nominal", "continuous", "discrete"):
             names = [name for name, k in self.kinds.items() if k == kind]
-            shown[f"Statistics: {kind}"] = [
-                self._statistics(name) for name in names
-            ]
+            shown[f"Statistics: {kind}"] = [self._statistics(name) for name in names]
         titles = {
             "pairs": "Pairs: the ten that share most information",
             "model": "Probabilistic model: a tree of conditional tables",
@@ -623,29 +577,9 @@ assert mi[3, :3].max() < 1e-3
 assert {(0, 2), (2, 1)} <= {edge[::k] for edge in order[1:] for k in (1, -1)}
 ends = slice(starts[0], starts[1]), slice(starts[1], starts[2])
 assert (
-    np.abs(tree_model(counts, starts, order)[ends] - counts[ends] / 6000).max()
-    < 0.01
+    np.abs(tree_model(counts, starts, order)[ends] - counts[ends] / 6000).max() < 0.01
 )
-printed = [
-    2.6,
-    0,
-    5.4,
-    6.8,
-    1,
-    3.2,
-    0,
-    5,
-    1.6,
-    5.8,
-    7.2,
-    6.4,
-    0,
-    7,
-    3.8,
-    8.2,
-    9.4,
-    4.8,
-]
+printed = [2.6, 0, 5.4, 6.8, 1, 3.2, 0, 5, 1.6, 5.8, 7.2, 6.4, 0, 7, 3.8, 8.2, 9.4, 4.8]
 total, gaps = sum(printed), np.count_nonzero(printed)
 paper.say(
     f"Pairs and tree are right on the toy. The published label: its columns have {total / len(printed):.2f} % missing on average, and that is the share of missing cells. "
@@ -687,11 +621,7 @@ computed, every = label.share_computed()
 label
 
 # %%
-stat = {
-    key[1:]: value
-    for key, value in label.fields.items()
-    if key[0] == "statistics"
-}
+stat = {key[1:]: value for key, value in label.fields.items() if key[0] == "statistics"}
 paper.say(
     f"{computed} of {every} fields were computed, in {seconds:.1f} s on the machine of this run. Some things that the label tells at a glance: {100 * stat['role', 'missing']:.0f} % of the packages have no role, and "
     f"{100 * stat['language', 'missing']:.0f} % no language; {100 * stat['priority', 'most frequent']:.0f} % have the same priority, a column that can teach a model little; the largest text has {stat['text_chars', 'max']:.0f} characters, "
@@ -699,18 +629,13 @@ paper.say(
 )
 
 # %% mystnb={"figure": {"caption": "The pair-plot module for two columns, laid out as in the prototype: histograms of each column on one diagonal, the histogram of both on the other (drawn both ways round). The pile at 600 characters is where texts were cut.", "name": "fig-nutrition_label-pair"}, "image": {"alt": "Grid of four panels: histogram of text length with a peak at its right end, histogram of installed size on a logarithmic scale, and two heat maps of both."}} tags=["hide-input"]
-first, second = (
-    table.text_chars.to_numpy(),
-    np.log10(table.installed_kb.to_numpy()),
-)
+first, second = table.text_chars.to_numpy(), np.log10(table.installed_kb.to_numpy())
 names = ("text, characters", "size, log10 kB")
 fig, axes = plt.subplots(2, 2, figsize=(6.6, 4.6))
 for k, values in enumerate((first, second)):
     axes[k, k].hist(values, 40, color=BLUE)
     axes[k, k].set(xlabel=names[k], ylabel="packages")
-    axes[k, 1 - k].hist2d(
-        *((second, first), (first, second))[k], 30, cmap="Blues"
-    )
+    axes[k, 1 - k].hist2d(*((second, first), (first, second))[k], 30, cmap="Blues")
     axes[k, 1 - k].set(xlabel=names[1 - k], ylabel=names[k])
 plt.show()
 
@@ -779,23 +704,16 @@ def plant(defect, big, n, s, rng, kinds, target):
         x[rows, j] = np.nan
     elif defect == "missing by value":
         other = int(rng.choice([k for k in numeric if k != j]))
-        x[np.argsort(-x[:, other] + rng.random(n) * 1e-6)[: len(rows)], j] = (
-            np.nan
-        )
+        x[np.argsort(-x[:, other] + rng.random(n) * 1e-6)[: len(rows)], j] = np.nan
     elif defect == "duplicates":
-        x[rows], j = (
-            x[rng.choice(np.setdiff1d(np.arange(n), rows), len(rows))],
-            -1,
-        )
+        x[rows], j = x[rng.choice(np.setdiff1d(np.arange(n), rows), len(rows))], -1
     elif defect == "stuck":
         x[rows, j] = rng.choice(x[~np.isnan(x[:, j]), j])
     elif defect == "leak":
         seen = x[~np.isnan(x[:, j]), j]
         code = np.unique(seen)[np.arange(len(classes)) % len(np.unique(seen))]
         if j in numeric:
-            code = np.quantile(
-                seen, (np.arange(len(classes)) + 1) / (len(classes) + 1)
-            )
+            code = np.quantile(seen, (np.arange(len(classes)) + 1) / (len(classes) + 1))
         x[rows, j] = code[rank]
     elif defect == "flipped labels":
         other = rank + rng.integers(1, len(classes), len(rows))
@@ -847,9 +765,7 @@ def alerts(x, fields, kinds, target):
             found.add(("missing", j))
         if len(np.unique(x[~gone, j])) == 1:
             found.add(("constant", j))
-        shares = [
-            gone[y == c].mean() for c, k in zip(classes, count) if k >= 20
-        ]
+        shares = [gone[y == c].mean() for c, k in zip(classes, count) if k >= 20]
         if j != target and shares and max(shares) - min(shares) > 0.1:
             found.add(("missing by class", j))
         if j < target:  # the class is the last column
@@ -879,10 +795,7 @@ class Reader:
     """Alarm if the furthest field is further off than on 95 % of clean copies."""
 
     def __init__(self, first, second, rows):
-        self.mean, self.sd = (
-            first.mean(0),
-            np.maximum(first.std(0, ddof=1), 0.5 / rows),
-        )
+        self.mean, self.sd = first.mean(0), np.maximum(first.std(0, ddof=1), 0.5 / rows)
         scores = np.sort(self.score(second))
         rank = min(int(np.ceil(0.95 * (len(scores) + 1))), len(scores))
         self.limit = scores[rank - 1]
@@ -905,9 +818,7 @@ pool, trusted = x_all[good], reference_from(np.delete(x_all, good, 0))
 KEYS = list(compute_fields(pool[: cfg.rows], KINDS, target, trusted)[0])
 module = np.array([key[0] for key in KEYS])
 label_only = {"zeros", "least frequent"}  # statistics that describe() has not
-plain = [
-    k[0] in ("summary", "statistics") and k[2] not in label_only for k in KEYS
-]
+plain = [k[0] in ("summary", "statistics") and k[2] not in label_only for k in KEYS]
 FIELDS = {"label": module != "summary", "plain summary": np.array(plain)}
 for m in ("metadata", "statistics", "pairs", "model", "ground truth"):
     FIELDS[f"{m} alone"] = module == m
@@ -952,31 +863,23 @@ def one_seed(seed):
                 alarm["fixed rules"] = any(j == place for _, j in found)
                 for r, value in alarm.items():
                     hits.setdefault((r, defect, s), []).append(value)
-    return SimpleNamespace(
-        reader=readers["label"], clean=clean, count=count, hits=hits
-    )
+    return SimpleNamespace(reader=readers["label"], clean=clean, count=count, hits=hits)
 
 
 runs = [one_seed(seed) for seed in paper.seeds]
 paper.resampled("clean copies", "places of defects", "candidate sets", "halves")
-paper.shared_part(
-    "snapshot", "all copies come from one table, so seeds overlap"
-)
+paper.shared_part("snapshot", "all copies come from one table, so seeds overlap")
 
 
 def recall(r, defects=DEFECTS, strengths=cfg.strengths):
     """Percent of planted defects that a reader finds, mean over kinds and strengths."""
     keys = [(r, d, s) for d in defects for s in strengths]
-    return [
-        100 * float(np.mean([run.hits[key] for key in keys])) for run in runs
-    ]
+    return [100 * float(np.mean([run.hits[key] for key in keys])) for run in runs]
 
 
 for r in (*READERS, *ALONE, "fixed rules"):
     paper.arm(r, "recall", recall(r))
-false_alarms = {
-    r: [100 * run.clean[r].mean() for run in runs] for r in READERS + ALONE
-}
+false_alarms = {r: [100 * run.clean[r].mean() for run in runs] for r in READERS + ALONE}
 for r, values in false_alarms.items():
     paper.arm(r, "false alarms", values)
 paper.say(
@@ -985,9 +888,7 @@ paper.say(
 )
 
 # %% mystnb={"figure": {"caption": "Calibrated readers. Left: planted defects that raise an alarm, over all kinds and strengths. Right: clean copies that do, which should be near the dashed line at 5 % for every reader. Dots are seeds, whiskers 95 % intervals.", "name": "fig-nutrition_label-recall"}, "image": {"alt": "Two panels of horizontal bars, left of recall and right of false alarms, for four readers and for each of the five modules alone."}} tags=["hide-input"]
-fig, axes = plt.subplots(
-    1, 2, figsize=(6.8, 3.6), sharey=True, width_ratios=(2, 1)
-)
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.6), sharey=True, width_ratios=(2, 1))
 colors = [BLUE] + [RED] * 3 + [SKY] * 5
 plots.bars(axes[0], {r: recall(r) for r in READERS + ALONE}, colors=colors)
 plots.bars(axes[1], false_alarms, colors=colors)
@@ -1007,9 +908,7 @@ fig, ax = plt.subplots(figsize=(7, 5.2))
 ax.imshow(heat, cmap="Blues", vmin=0, vmax=100, aspect="auto")
 for (i, k), value in np.ndenumerate(heat):
     color = "white" if value > 55 else "black"
-    ax.text(
-        k, i, f"{value:.0f}", ha="center", va="center", fontsize=8, color=color
-    )
+    ax.text(k, i, f"{value:.0f}", ha="center", va="center", fontsize=8, color=color)
 ax.set_xticks(range(len(every_reader)), every_reader, rotation=45, ha="right")
 ax.set_yticks(range(len(DEFECTS)), DEFECTS)
 ax.axhline(len(RULED) - 0.5, color=RED, linewidth=1.5)
@@ -1023,10 +922,7 @@ plt.show()
 def totals(r, defects):
     s = cfg.strengths[-1]
     found = [sum((run.hits[r, d, s] for d in defects), []) for run in runs]
-    return {
-        "successes": [sum(f) for f in found],
-        "trials": [len(f) for f in found],
-    }
+    return {"successes": [sum(f) for f in found], "trials": [len(f) for f in found]}
 
 
 ours = recall("label")
@@ -1035,9 +931,7 @@ paper.claim("label_beats_summary", ours=ours, baseline=recall("plain summary"))
 paper.claim("label_beats_accuracy", ours=ours, baseline=recall("accuracy only"))
 with_rule, without = recall("label", RULED), recall("label", UNRULED)
 paper.claim("undesigned_as_well", ours=without, baseline=with_rule)
-paper.claim(
-    "common_defects_found", **totals("label", (*COMMON, "selected rows"))
-)
+paper.claim("common_defects_found", **totals("label", (*COMMON, "selected rows")))
 paper.claim("fixed_rules_find", **totals("fixed rules", COMMON))
 trials = [cfg.copies_test] * len(runs)
 alarms = [int(run.clean["label"].sum()) for run in runs]
@@ -1072,20 +966,14 @@ def choices(seed, reader):
         test, free = pool[order[:1000]], pool[order[1000:]]
         for size in np.geomspace(100, 800, cfg.candidates).astype(int):
             x = free[rng.permutation(len(free))[:size]]
-            for defect in rng.choice(
-                DEFECTS, rng.integers(0, 4), replace=False
-            ):
-                big = np.concatenate(
-                    [x, free[rng.permutation(len(free))[:size]]]
-                )
+            for defect in rng.choice(DEFECTS, rng.integers(0, 4), replace=False):
+                big = np.concatenate([x, free[rng.permutation(len(free))[:size]]])
                 s = rng.uniform(0.1, 0.49)
                 x = plant(defect, big, size, s, rng, KINDS, target)[0]
             views, found = read(x)
             z = np.abs((views["label"] - reader.mean) / reader.sd)
             scores = (-len(found) + size / 1e4, -np.minimum(z, 10).mean(), size)
-            seen.append(
-                (fit_and_test(x, test), *scores, views["accuracy only"][0])
-            )
+            seen.append((fit_and_test(x, test), *scores, views["accuracy only"][0]))
         got = np.array(seen)
         picked = got[got[:, 1:].argmax(0), 0]
         regret.append(got[:, 0].max() - np.array([*picked, got[:, 0].mean()]))
@@ -1100,9 +988,7 @@ for way in WAYS:
 fewest, largest = regret["fewest alerts"], regret["largest"]
 paper.claim("alerts_beat_random", ours=fewest, baseline=regret["random"])
 paper.claim("alerts_beat_largest", ours=fewest, baseline=largest)
-paper.claim(
-    "nearness_beats_largest", ours=regret["nearest label"], baseline=largest
-)
+paper.claim("nearness_beats_largest", ours=regret["nearest label"], baseline=largest)
 
 # %% mystnb={"figure": {"caption": "How much test accuracy is lost against the best of the candidate sets, by the way of choosing. Shorter is better; own accuracy is that of cross-validation within the candidate. Dots are seeds, whiskers 95 % intervals.", "name": "fig-nutrition_label-regret"}, "image": {"alt": "Horizontal bars of regret in points for five ways to choose a training set."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.7))
@@ -1126,17 +1012,12 @@ def ground_truth(seed):
     ours, other = np.array_split(x_all[rng.permutation(len(x_all))], 2)
     needed = other[other[:, key] > 0]
     size = min(len(needed), len(other) // 3)
-    outside = {
-        "whole": other,
-        "fair sample": other[:size],
-        "selected": needed[:size],
-    }
+    outside = {"whole": other, "fair sample": other[:size], "selected": needed[:size]}
     means = {k: reference_from(rows)[0] for k, rows in outside.items()}
     means["wrong join"] = np.roll(means["whole"], 1, 0)
     own = reference_from(ours)[0]
     pairs = {
-        k: [correlation(u, v) for u in own.T for v in m.T]
-        for k, m in means.items()
+        k: [correlation(u, v) for u in own.T for v in m.T] for k, m in means.items()
     }
     return {k: np.array(v) for k, v in pairs.items()}
 
@@ -1160,9 +1041,7 @@ paper.say(
 # %% mystnb={"figure": {"caption": "Correlations over sections between eight columns inside and the same eight outside, first seed. Horizontal: with the whole outside half; vertical: with three other references. Points off the diagonal changed; points in the shaded corners changed their sign.", "name": "fig-nutrition_label-truth"}, "image": {"alt": "Three scatter plots of correlations against those with the full reference; from left to right for a fair sample, a selected one and a wrong join."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(7, 2.8), sharex=True, sharey=True)
 for ax, k in zip(axes, change):
-    ax.fill_between(
-        [-1, 0, 0, 1], [0, 0, -1, -1], [1, 1, 0, 0], color=GREY, alpha=0.12
-    )
+    ax.fill_between([-1, 0, 0, 1], [0, 0, -1, -1], [1, 1, 0, 0], color=GREY, alpha=0.12)
     ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=1)
     ax.plot(truth[0]["whole"], truth[0][k], "o", markersize=3.5, color=BLUE)
     ax.set(title=k, xlabel="whole reference, r", xlim=(-1, 1), ylim=(-1, 1))
@@ -1198,9 +1077,7 @@ def models(seed):
     new = one_hot(rows[:n], KINDS, rows[n:])[0]
     counts = pair_counts(train)
     edges = chow_liu(mutual_information(counts, starts))
-    levels_of = np.repeat(
-        np.diff(starts), np.diff(starts)
-    )  # of each bin's column
+    levels_of = np.repeat(np.diff(starts), np.diff(starts))  # of each bin's column
     single = (np.diag(counts) + 0.5) / (n + 0.5 * levels_of)
     joints = {"independent": np.outer(single, single)}
     joints["tree"] = tree_model(counts, starts, edges)
