@@ -212,7 +212,7 @@ def visit(browser, html, request):
     """Open a page from disk with the network cut off; console errors and failed requests fail the test."""
     contexts, problems, seen = [], [], []
 
-    def go(name, width=1280, scheme="light"):
+    def go(name, width=1280, scheme="light", query=""):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.route(re.compile(r"^https?://"), lambda route: route.abort())
         context.add_init_script(f"localStorage.setItem('mode', '{scheme}'); localStorage.setItem('theme', '{scheme}')")
@@ -220,7 +220,7 @@ def visit(browser, html, request):
         page.on("console", lambda m: problems.append(f"{name}: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
         page.on("requestfailed", lambda r: problems.append(f"{name}: failed {r.url}"))
-        page.goto(f"file://{html}/{name}.html")
+        page.goto(f"file://{html}/{name}.html{query}")
         page.wait_for_load_state("load")
         contexts.append(context)
         seen.append(page)
@@ -306,8 +306,7 @@ def test_the_claims_filter(visit):
 
 
 def test_the_address_keeps_the_filter(visit):
-    page = visit("book/results")
-    page.goto(f"{page.url}?verdict=holds&fidelity=method")
+    page = visit("book/results", query="?verdict=holds&fidelity=method")
     shown = page.locator("table#claims tbody tr:visible")
     assert 0 < shown.count() < page.locator("table#claims tbody tr").count()
     assert all(row.get_attribute("data-verdict") == "holds" for row in shown.all())
