@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The modules follow the published prototype; of the paper only the abstract was read, the models behind the label are small ones of ours, and all experiments and numbers are ours because the abstract has none.
 #
-# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` about 100 s of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice: about 10 minutes of one core by our estimate, never run; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
+# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` about 60 s of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice: about 10 minutes of one core by our estimate, never run; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -134,17 +134,17 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # sections and the same roles, each exactly as often. Every statistic of either column is the same in both.
 
 # %%
-import time
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from shared import plots
-from shared import seeds as streams
-from shared.data import catalog, load
+from shared import plots, seeds as streams
+from shared.data import load
+from shared.data import debian_table as tables
+from shared.data.debian_table import by_group, correlation, encode, named
+from shared.data.debian_table import one_hot, ridge_loo
 from shared.paper import Paper
-from shared.show import table_html
 from sklearn.linear_model import RidgeClassifier
 
 paper = Paper("nutrition_label", scale=scale, seeds=seeds)
@@ -183,70 +183,20 @@ COLUMNS = {
 KINDS = {name: kind for name, (kind, _) in COLUMNS.items()}
 
 
-def only(tags, facet, groups=None):
-    """The one value of a facet among tags; None without, "several"."""
-    found = {t.split("::")[1] for t in tags if t.startswith(facet + "::")}
-    if groups:
-        found = {groups[value] for value in found if value in groups}
-    return None if not found else found.pop() if len(found) == 1 else "several"
-
-
-def frequent(values, most):
-    """The `most` frequent values of a column; the rest becomes "other"."""
-    values = pd.Series(values, dtype=object)
-    keep = values.isna() | values.isin(values.value_counts().index[:most])
-    return values.where(keep, "other")
-
-
-def debian_table(d):
-    """One row per package: the columns of KINDS, and its source package."""
-    roles = {
-        "devel-lib": "library",
-        "shared-lib": "library",
-        "app-data": "data",
-    }
-    roles |= {r: r for r in ("program", "data", "plugin", "documentation")}
-    needed = np.concatenate(d.depends).astype(int)
-    frame = pd.DataFrame({"source": d.source, "priority": d.priority})
-    frame["section"] = frequent(d.section, 12)
-    frame["language"] = frequent(
-        [only(t, "implemented-in") for t in d.tags], 6
-    )
-    frame["native"] = ["no" if "-" in v else "yes" for v in d.version]
-    frame["epoch"] = ["yes" if ":" in v else "no" for v in d.version]
-    frame["installed_kb"] = d.installed_kb
-    lengths = {
-        "summary_chars": d.short,
-        "text_chars": d.long,
-        "name_chars": d.name,
-    }
-    lengths |= {
-        "n_depends": d.depends,
-        "n_recommends": d.recommends,
-        "n_tags": d.tags,
-    }
-    for name, values in lengths.items():
-        frame[name] = [len(v) for v in values]
-    frame["needed_by"] = np.bincount(needed, minlength=len(frame))
-    frame["role"] = [only(t, "role", roles) for t in d.tags]
-    return frame
-
-
 debian = load("debian_packages", scale=paper.scale)
-table = debian_table(debian)
+table = tables.debian_table(debian)
 
 # %% mystnb={"figure": {"caption": "Roles of the packages of each section; every row sums to one. Left: as published. Right: the same two columns after one of them was shuffled against the rows, as a bad merge does it. All statistics of single columns are the same; only the pair shows the damage.", "name": "fig-nutrition_label-idea"}, "image": {"alt": "Two heat maps of 13 sections by roles. Left: rows differ; most sections are mainly programs, gnu-r is mainly data, libdevel mainly libraries. Right, after shuffling: all rows look alike, one dark column for programs."}} tags=["hide-input", "show"]
 shown = table[table.role.notna()]
-shuffled = np.random.default_rng(0).permutation(shown.role)
+mix = np.random.default_rng(0)
+shuffled = shown.role.to_numpy()[mix.random(len(shown)).argsort()]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9), sharey=True)
 for ax, role, title in zip(
     axes, (shown.role, shuffled), ("as published", "shuffled")
 ):
     share = pd.crosstab(shown.section, role, normalize="index")
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    ax.set_xticks(
-        range(share.shape[1]), share.columns, rotation=45, ha="right"
-    )
+    ax.set_xticks(range(share.shape[1]), share.columns, rotation=45, ha="right")
     ax.set(xlabel="role", title=title)
     ax.grid(False)
 axes[0].set_yticks(range(len(share)), share.index)
@@ -257,12 +207,12 @@ plt.show()
 # %%
 cfg = paper.settings(
     rows=(150, 400, 400),  # of a copy of the table
-    copies_scale=(6, 50, 60),  # clean copies that set the scale of every field
-    copies_limit=(9, 119, 199),  # ... that set the limit of an alarm
-    copies_test=(4, 40, 60),  # ... that measure false alarms
+    copies_scale=(6, 40, 60),  # clean copies that set the scale of every field
+    copies_limit=(9, 79, 199),  # ... that set the limit of an alarm
+    copies_test=(4, 30, 60),  # ... that measure false alarms
     strengths=((0.45,), (0.05, 0.15, 0.45), (0.05, 0.15, 0.45)),
     draws=(1, 2, 10),  # tables per kind of defect and strength
-    rounds=(1, 12, 20),  # choices among candidate sets
+    rounds=(1, 5, 20),  # choices among candidate sets
     candidates=(4, 12, 12),
     model_rows=(300, 2000, 4000),
 )
@@ -284,51 +234,7 @@ cfg = paper.settings(
 #
 # The first three are dictionaries. For the computed ones the table becomes numbers: names of levels turn into
 # level numbers, missing entries into `nan`. For pairs and for the model, numeric columns are cut into six bins of equal counts, and
-# "missing" is a bin of its own, because *where* something is missing is information.
-
-
-# %%
-def named(kind):
-    return kind in ("nominal", "ordinal")
-
-
-def encode(frame, kinds):
-    """Table as numbers (n, p), missing as nan; levels of named columns."""
-    columns, levels = [], {}
-    for name, kind in kinds.items():
-        if named(kind):
-            values = pd.Categorical(frame[name])
-            levels[name] = [str(v) for v in values.categories]
-            columns.append(np.where(values.codes < 0, np.nan, values.codes))
-        else:
-            columns.append(frame[name].to_numpy(float))
-    return np.column_stack(columns), levels
-
-
-def binned(x, kind, new, most=6):
-    """Bins of `new` (m,), made for `x` (n,); the last: missing, unknown."""
-    seen = x[~np.isnan(x)]
-    if not named(kind) and len(seen):
-        seen = np.quantile(
-            seen, np.arange(1, most + 1) / most, method="higher"
-        )
-    values = np.unique(seen)
-    known = np.isin(new, values) if named(kind) else ~np.isnan(new)
-    place = np.minimum(np.searchsorted(values, new), len(values) - 1)
-    return np.where(known, place, len(values)), len(values) + 1
-
-
-def one_hot(x, kinds, new=None):
-    """Bins of all columns as 0/1: (n, L), start of each column (p + 1,)."""
-    new = x if new is None else new
-    parts = [
-        binned(x[:, j], k, new[:, j]) for j, k in enumerate(kinds.values())
-    ]
-    starts = np.concatenate([[0], np.cumsum([size for _, size in parts])])
-    hot = np.zeros((len(new), starts[-1]))
-    places = np.column_stack([place for place, _ in parts]) + starts[:-1]
-    np.put_along_axis(hot, places, 1.0, axis=1)
-    return hot, starts
+# "missing" is a bin of its own, because *where* something is missing is information. Reading the table and cutting it into bins (`encode`, `one_hot`) stand in `shared.data.debian_table`.
 
 
 # %% [markdown]
@@ -344,7 +250,6 @@ def one_hot(x, kinds, new=None):
 
 # %%
 def pair_counts(hot):
-    """How often two bins occur in one row: (L, L)."""
     return hot.T @ hot
 
 
@@ -408,7 +313,6 @@ def tree_model(counts, starts, order, smooth=0.5):
 
 
 def guess(hot, joint, starts, order, target):
-    """Most probable level of the target given the rest, per row: (n,)."""
     near = [c if p == target else p for c, p in order if target in (c, p)]
     t = slice(starts[target], starts[target + 1])
     prior = np.diag(joint)[t]
@@ -432,27 +336,7 @@ def guess(hot, joint, starts, order, target):
 
 
 # %%
-def by_group(x, kinds, key, groups, least=3):
-    """Means of log(1 + numbers) per group (G, q), share of groups (G,)."""
-    numeric = [j for j, kind in enumerate(kinds.values()) if not named(kind)]
-    member = (x[:, [key]] == np.arange(groups)).astype(float)  # (n, G)
-    values = np.log1p(np.abs(x[:, numeric]))
-    count = member.T @ ~np.isnan(values)
-    sums = member.T @ np.nan_to_num(values)
-    means = np.where(count >= least, sums / np.maximum(count, 1), np.nan)
-    return means, member.mean(0)
-
-
-def correlation(a, b):
-    """Pearson correlation over entries that both have; 0 if none."""
-    both = ~(np.isnan(a) | np.isnan(b))
-    if both.sum() < 3 or a[both].std() == 0 or b[both].std() == 0:
-        return 0.0
-    return float(np.corrcoef(a[both], b[both])[0, 1])
-
-
 def column_statistics(v, kind, n):
-    """Fields of one column: `v` are its entries that are not missing, of n."""
     out = {"missing": 1 - len(v) / n}
     v = v if len(v) else np.zeros(1)
     if named(kind):
@@ -512,108 +396,25 @@ def compute_fields(x, kinds, target, reference=None):
 
 
 # %% [markdown]
-# ### The label as an object
+# ### The label as a page
 #
-# `Label` takes a table, its column types and what only a person knows, and shows itself as plain tables. Counts below five are not
-# shown: a label that says "least frequent: x (1)" has published a row.
+# What can be shown at a glance. Counts below five are not shown: a label that says "least frequent: x (1)" has published a row.
 
 
 # %%
-class Label:
-    """Nutrition label of a table; `by_hand`: {module: {field: text}}."""
-
-    def __init__(
-        self, frame, kinds, target, by_hand=None, reference=None, min_cell=5
-    ):
-        self.frame, self.kinds, self.min_cell = frame, dict(kinds), min_cell
-        self.by_hand = by_hand or {}
-        self.x, self.levels = encode(frame, kinds)
-        target = list(kinds).index(target)
-        self.fields, self.model = compute_fields(
-            self.x, kinds, target, reference
-        )
-
-    def share_computed(self):
-        """Number of computed fields, and of all fields."""
-        computed = sum(module != "summary" for module, _, _ in self.fields) + 2
-        return computed, computed + sum(
-            len(part) for part in self.by_hand.values()
-        )
-
-    def conditional(self, column, given, level):
-        """P(column | given = level) from the model, without the missing bin."""
-        names, m = list(self.kinds), self.model
-        a, b = m.starts[names.index(column)], m.starts[names.index(given)]
-        row = b + self.levels[given].index(level)
-        p = m.joint[row, a : a + len(self.levels[column])]
-        return pd.Series(p / p.sum(), self.levels[column])
-
-    def _statistics(self, name):
-        """One row of the statistics module."""
-        stats = {
-            k: v for (_, column, k), v in self.fields.items() if column == name
-        }
-        row = {"column": name}
-        if named(self.kinds[name]):
-            count = self.frame[name].value_counts()
-            rare = f"{count.index[-1]} ({count.min()})"
-            if (count == count.min()).sum() > 1:
-                rare = "multiple"
-            if count.min() < self.min_cell:
-                rare = f"under {self.min_cell}"
-            row["unique"] = f"{len(count)}" + " and missing" * (
-                stats["missing"] > 0
-            )
-            row["most frequent"] = f"{count.index[0]} ({count.iloc[0]})"
-            row["least frequent"] = rare
-        else:
-            for k in ("min", "median", "max", "mean", "sd"):
-                row[k] = (
-                    f"{stats[k]:,.4g}"
-                    if stats[k] < 1e4
-                    else f"{stats[k]:,.0f}"
-                )
-            row["zeros"] = f"{100 * stats['zeros']:.1f} %"
-        return row | {"missing": f"{100 * stats['missing']:.1f} %"}
-
-    def modules(self):
-        """{title: rows} of everything that can be shown as a table."""
-        size = {"rows": f"{len(self.x):,}", "columns": self.x.shape[1]}
-        for k in ("missing", "duplicates"):
-            size[k] = f"{100 * self.fields['metadata', '', k]:.2f} %"
-        shown = {"Metadata": []}
-        for module, part in self.by_hand.items():
-            rows = [{"field": k, "value": v} for k, v in part.items()]
-            shown[module.capitalize()] = rows
-        shown["Metadata"] += [
-            {"field": k, "value": v} for k, v in size.items()
-        ]
-        for kind in ("ordinal", "nominal", "continuous", "discrete"):
-            names = [name for name, k in self.kinds.items() if k == kind]
-            shown[f"Statistics: {kind}"] = [
-                self._statistics(name) for name in names
-            ]
-        titles = {
-            "pairs": "Pairs: the ten that share most information",
-            "model": "Probabilistic model: a tree of conditional tables",
-            "ground truth": "Ground truth: correlation with outside data",
-        }
-        for module, title in titles.items():
-            found = [f for f in self.fields.items() if f[0][0] == module]
-            if module == "pairs":
-                found = sorted(found, key=lambda f: -f[1])[:10]
-            shown[title] = [
-                {"column": c or "all", "field": k, "value": f"{v:.2f}"}
-                for (_, c, k), v in found
-                if k != "entropy"
-            ]
-        return {title: rows for title, rows in shown.items() if rows}
-
-    def _repr_html_(self):
-        parts = self.modules().items()
-        return "".join(
-            table_html(rows, caption=title) for title, rows in parts
-        )
+def label_page(fields, n, least=5, pairs=6):
+    page, links = {}, []
+    for (module, column, name), value in fields.items():
+        if module == "statistics" or module == "ground truth":
+            if name == "least frequent" and value * n < least:
+                value = f"under {least} rows"
+            shown = value if isinstance(value, str) else f"{value:,.4g}"
+            page.setdefault(column or "all", []).append(f"{name} {shown}")
+        elif module == "pairs":
+            links.append((value, column))
+    rows = [{"field": c, "label": "; ".join(v)} for c, v in page.items()]
+    best = sorted(links, reverse=True)[:pairs]
+    return rows + [{"field": c, "label": f"shared {v:.2f}"} for v, c in best]
 
 
 # %% [markdown]
@@ -639,26 +440,8 @@ assert (
     np.abs(tree_model(counts, starts, order)[ends] - counts[ends] / 6000).max()
     < 0.01
 )
-printed = [
-    2.6,
-    0,
-    5.4,
-    6.8,
-    1,
-    3.2,
-    0,
-    5,
-    1.6,
-    5.8,
-    7.2,
-    6.4,
-    0,
-    7,
-    3.8,
-    8.2,
-    9.4,
-    4.8,
-]
+printed = "2.6 0 5.4 6.8 1 3.2 0 5 1.6 5.8 7.2 6.4 0 7 3.8 8.2 9.4 4.8"
+printed = np.array(printed.split(), float)
 total, gaps = sum(printed), np.count_nonzero(printed)
 paper.say(
     "Pairs and tree are right on the toy. The published label: its columns "
@@ -679,82 +462,24 @@ paper.say(
 
 # %%
 def reference_from(x):
-    """What the ground-truth module keeps of an outside table, by section."""
     return by_group(x, KINDS, 0, len(levels["section"]))
 
 
 x_all, levels = encode(table, KINDS)
 tagged = (table.n_tags > 0).to_numpy()
-entry = catalog()["debian_packages"]
-metadata = {"title": entry["title"], "format": "JSON, compressed",
-            "domain": "software",
-            "keywords": "packages, tags, dependencies", "type": "tabular",
-            "licence": entry["licence"], "released": "July 2026",
-            "description": "Facts about packages."}  # fmt: skip
-by_hand = {
-    "metadata": metadata,
-    "provenance": {"source": entry["source"], "author": entry["attribution"]},
-    "variables": {name: meaning for name, (_, meaning) in COLUMNS.items()},
-}
-clock = time.perf_counter()
-label = Label(table, KINDS, "role", by_hand, reference_from(x_all[~tagged]))
-seconds = time.perf_counter() - clock
-paper.timing("seconds for the label of the whole table", seconds)
-computed, every = label.share_computed()
-label
+outside = reference_from(x_all[~tagged])
+target = list(KINDS).index("role")
+label = compute_fields(x_all, KINDS, target, outside)[0]
 
 # %% tags=["hide-input", "show"]
-stat = {k[1:]: v for k, v in label.fields.items() if k[0] == "statistics"}
+paper.table(label_page(label, len(table)), "The computed part of the label")
+stat = {key[1:]: v for key, v in label.items() if key[0] == "statistics"}
 paper.say(
-    f"{computed} of {every} fields were computed, the rest came from a person. "
-    "Some things that the label tells at a glance: "
-    f"{100 * stat['role', 'missing']:.0f} % of the packages have no role, and "
-    f"{100 * stat['language', 'missing']:.0f} % no language; "
-    f"{100 * stat['priority', 'most frequent']:.0f} % have the same priority, "
-    "a column that can teach a model little; the largest text has "
-    f"{stat['text_chars', 'max']:.0f} characters, so the texts were cut; the "
-    f"largest package takes {stat['installed_kb', 'max'] / 1e6:.1f} GB, while "
-    f"the median takes {stat['installed_kb', 'median'] / 1e3:.2f} MB."
+    f"{len(label)} fields were computed. At a glance: "
+    f"{100 * stat['role', 'missing']:.0f} % of the packages have no role, "
+    f"{100 * stat['language', 'missing']:.0f} % no language; the largest text "
+    f"has {stat['text_chars', 'max']:.0f} characters, so texts were cut."
 )
-
-# %% mystnb={"figure": {"caption": "The pair-plot module for two columns, laid out as in the prototype: histograms of each column on one diagonal, the histogram of both on the other (drawn both ways round). The pile at 600 characters is where texts were cut.", "name": "fig-nutrition_label-pair"}, "image": {"alt": "Grid of four panels: histogram of text length with a peak at its right end, histogram of installed size on a logarithmic scale, and two heat maps of both."}} tags=["hide-input", "show"]
-first, second = (
-    table.text_chars.to_numpy(),
-    np.log10(table.installed_kb.to_numpy()),
-)
-names = ("text, characters", "size, log10 kB")
-fig, axes = plt.subplots(2, 2, figsize=(6.6, 4.6))
-for k, values in enumerate((first, second)):
-    axes[k, k].hist(values, 40, color=BLUE)
-    axes[k, k].set(xlabel=names[k], ylabel="packages")
-    axes[k, 1 - k].hist2d(
-        *((second, first), (first, second))[k], 30, cmap="Blues"
-    )
-    axes[k, 1 - k].set(xlabel=names[1 - k], ylabel=names[k])
-plt.show()
-
-# %% mystnb={"figure": {"caption": "Left: how much two columns share, as a part of the smaller entropy of the two; boxes are the links of the tree. Right: what the tree says about the role of a package, given its section (bars), beside the shares in the data (dots).", "name": "fig-nutrition_label-model"}, "image": {"alt": "Left, a heat map of 14 by 14 columns with a few outlined cells. Right, bars of the share of six roles for three sections with dots near their ends."}} tags=["hide-input", "show"]
-columns, share = list(KINDS), label.model.shared.copy()
-np.fill_diagonal(share, np.nan)
-fig, axes = plt.subplots(1, 2, figsize=(7, 3.9), width_ratios=(1.25, 1))
-image = axes[0].imshow(share, cmap="Blues", vmin=0)
-axes[0].set_xticks(range(14), columns, rotation=90, fontsize=7)
-axes[0].set_yticks(range(14), columns, fontsize=7)
-axes[0].grid(False)
-for i, k in label.model.order[1:]:
-    for at in ((i - 0.5, k - 0.5), (k - 0.5, i - 0.5)):
-        axes[0].add_patch(plt.Rectangle(at, 1, 1, fill=False, edgecolor=RED))
-fig.colorbar(image, ax=axes[0], shrink=0.6, label="shared information")
-for i, section in enumerate(("games", "doc", "perl")):
-    p = label.conditional("role", "section", section)
-    seen = table.role[table.section == section].value_counts(normalize=True)
-    at = np.arange(len(p)) + 0.27 * (i - 1)
-    axes[1].barh(at, 100 * p, 0.25, label=section, color=plots.COLORS[i])
-    axes[1].plot(100 * seen.reindex(p.index).fillna(0), at, "k.", markersize=4)
-axes[1].set_yticks(range(len(p)), p.index, fontsize=8)
-axes[1].set(xlabel="packages of the section, %")
-axes[1].legend(title="section")
-plt.show()
 
 # %% [markdown]
 # ### Planting defects
@@ -827,12 +552,12 @@ def plant(defect, big, n, s, rng, kinds, target):
         if defect == "selected rows":
             column, j = big[:, rng.choice(numeric)], -1
             gone = column > np.median(column)
-        x = big[~(gone & (rng.random(2 * n) < 2 * s))][:n]
+        x = big[~(gone & (rng.random(len(big)) < 2 * s))][:n]
     return x, j
 
 
 # %% [markdown]
-# ### One reading of a label
+# ### One step of reading a label
 #
 # The reader is somebody who has the label of an earlier, trusted release. For each field, its mean and standard deviation over clean
 # copies are known. The reader takes the field that is furthest off, in standard deviations, and raises an alarm if that is further than on 95 % of other clean copies.
@@ -845,16 +570,6 @@ def plant(defect, big, n, s, rng, kinds, target):
 
 
 # %%
-def ridge_loo(hot, y, lam=1.0):
-    """Leave-one-out accuracy of a ridge classifier in closed form."""
-    x = np.column_stack([np.ones(len(hot)), hot])
-    goal = (y[:, None] == np.unique(y)).astype(float)
-    part = np.linalg.solve(x.T @ x + lam * np.eye(x.shape[1]), x.T)  # (L, n)
-    own = (x * part.T).sum(1, keepdims=True)
-    loo = (x @ (part @ goal) - own * goal) / (1 - own)
-    return float((loo.argmax(1) == goal.argmax(1)).mean())
-
-
 class Reader:
     """Alarm if one field is further off than on 95 % of clean copies."""
 
@@ -868,7 +583,6 @@ class Reader:
         self.limit = scores[rank - 1]
 
     def score(self, fields):
-        """Distance of the furthest field: (tables, F) -> (tables,)."""
         return np.abs((fields - self.mean) / self.sd).max(-1)
 
     def alarm(self, fields):
@@ -876,7 +590,6 @@ class Reader:
 
 
 # %%
-target = list(KINDS).index("role")
 INPUTS = {name: kind for name, kind in KINDS.items() if name != "role"}
 clear = ["program", "library", "data", "plugin", "documentation"]
 good = table[tagged & table.role.isin(clear)].drop_duplicates("source").index
@@ -884,9 +597,10 @@ pool, trusted = x_all[good], reference_from(np.delete(x_all, good, 0))
 
 KEYS = list(compute_fields(pool[: cfg.rows], KINDS, target, trusted)[0])
 module = np.array([key[0] for key in KEYS])
-label_only = {"zeros", "least frequent"}  # statistics that describe() has not
 described = np.isin(module, ["summary", "statistics"])
-plain = described & ~np.isin([key[2] for key in KEYS], list(label_only))
+plain = described & ~np.isin(
+    [key[2] for key in KEYS], ["zeros", "least frequent"]
+)
 FIELDS = {"label": module != "summary", "plain summary": plain}
 for m in ("metadata", "statistics", "pairs", "model", "ground truth"):
     FIELDS[f"{m} alone"] = module == m
@@ -895,7 +609,6 @@ ALONE = [name for name in FIELDS if "alone" in name]
 
 
 def read(x):
-    """What every reader sees of a table: {reader: (F,)}."""
     fields = compute_fields(x, KINDS, target, trusted)[0]
     values = np.arcsinh([fields[key] for key in KEYS])
     out = {name: values[mask] for name, mask in FIELDS.items()}
@@ -909,7 +622,6 @@ def draw(rng, n):
 
 
 def one_seed(seed):
-    """Calibrate on clean copies, then read clean and defective tables."""
     rng, n = streams.numpy(seed, "readers"), cfg.rows
     a, b = cfg.copies_scale, cfg.copies_scale + cfg.copies_limit
     copies = [read(draw(rng, n)) for _ in range(b + cfg.copies_test)]
@@ -929,14 +641,11 @@ def one_seed(seed):
 
 
 runs = [one_seed(seed) for seed in paper.seeds]
-paper.resampled(
-    "clean copies", "places of defects", "candidate sets", "halves"
-)
+paper.resampled("clean copies", "places of defects", "candidate sets", "halves")
 paper.shared_part("snapshot", "all copies come from one table: seeds overlap")
 
 
 def recall(r, defects=DEFECTS, strengths=cfg.strengths):
-    """Percent of planted defects that a reader finds, per seed."""
     keys = [(r, d, s) for d in defects for s in strengths]
     return [100 * np.mean([run.hits[key] for key in keys]) for run in runs]
 
@@ -979,15 +688,6 @@ ax.axvline(len(READERS) - 0.5, color=RED, linewidth=1.5)
 ax.tick_params(axis="x", rotation=40)
 plt.show()
 
-# %% tags=["hide-input", "show"]
-by_kind = dict(zip(DEFECTS, np.array(heat)[:, 0]))
-ranked = sorted(by_kind, key=by_kind.get)
-paper.say(
-    f"Hardest for the label: {ranked[0]} ({by_kind[ranked[0]]:.0f} %) and "
-    f"{ranked[1]} ({by_kind[ranked[1]]:.0f} %); easiest: {ranked[-1]} "
-    f"({by_kind[ranked[-1]]:.0f} %)."
-)
-
 # %% [markdown]
 # ### Choosing data sets by their labels
 #
@@ -1001,7 +701,6 @@ paper.say(
 
 # %%
 def fit_and_test(train, test):
-    """Accuracy in percent on `test` of a ridge classifier."""
     hot, new = (
         one_hot(train[:, :target], INPUTS, t[:, :target])[0]
         for t in (train, test)
@@ -1011,7 +710,6 @@ def fit_and_test(train, test):
 
 
 def candidate(free, size, rng):
-    """A training set with none to three defects."""
     x = free[rng.permutation(len(free))[:size]]
     for defect in rng.choice(DEFECTS, rng.integers(0, 4), replace=False):
         more = free[rng.permutation(len(free))[:size]]
@@ -1021,7 +719,6 @@ def candidate(free, size, rng):
 
 
 def one_round(rng, reader):
-    """Test accuracy of every way to choose, and of pooling: {way: percent}."""
     order = rng.permutation(len(pool))
     test, free = pool[order[:1000]], pool[order[1000:]]
     sizes = np.geomspace(100, 800, cfg.candidates).astype(int)
@@ -1063,7 +760,7 @@ ax.set(xlabel="test accuracy, %", xlim=(30, 100))
 plt.show()
 
 # %% tags=["hide-input", "show"]
-acc = {way: np.mean(values) for way, values in chosen.items()}
+acc = {w: np.mean(v) for w, v in chosen.items()}
 paper.say(
     f"Chosen by the label: {acc['nearest label']:.1f} %; at random "
     f"{acc['random']:.1f} %, the largest {acc['largest']:.1f} %, by its own "
@@ -1084,7 +781,6 @@ paper.say(
 
 # %%
 def ground_truth(seed):
-    """Correlations with each outside reference: {reference: (64,)}."""
     rng, key = (
         streams.numpy(seed, "ground truth"),
         list(KINDS).index("needed_by"),
@@ -1112,25 +808,11 @@ for k in ("fair sample", "selected", "wrong join"):
     change[k] = [float(np.abs(t[k] - t["whole"]).mean()) for t in truth]
     paper.arm(k, "change of the correlation", change[k], unit="correlation")
 
-# %% mystnb={"figure": {"caption": "Correlations over sections between eight columns inside and the same eight outside, first seed. Horizontal: with the whole outside half; vertical: with three other references. Points off the diagonal changed; points in the shaded corners changed their sign.", "name": "fig-nutrition_label-truth"}, "image": {"alt": "Three scatter plots of correlations against those with the full reference; from left to right for a fair sample, a selected one and a wrong join."}} tags=["hide-input", "show"]
-fig, axes = plt.subplots(1, 3, figsize=(7, 2.8), sharex=True, sharey=True)
-for ax, k in zip(axes, change):
-    ax.fill_between(
-        [-1, 0, 0, 1], [0, 0, -1, -1], [1, 1, 0, 0], color=GREY, alpha=0.12
-    )
-    ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=1)
-    ax.plot(truth[0]["whole"], truth[0][k], "o", markersize=3.5, color=BLUE)
-    ax.set(title=k, xlabel="whole reference, r", xlim=(-1, 1), ylim=(-1, 1))
-axes[0].set_ylabel("other reference, r")
-plt.show()
-
 # %% tags=["hide-input", "show"]
-width = 2 * 1.96 / np.sqrt(len(levels["section"]) - 3)
 paper.say(
     "Mean change of a correlation: "
     + ", ".join(f"{k} {np.mean(v):.2f}" for k, v in change.items())
-    + ". With so few sections a correlation near zero has a 95 % interval "
-    f"some {width:.1f} wide, before any question of bias."
+    + "."
 )
 
 # %% [markdown]
@@ -1155,7 +837,6 @@ def distance_of_answers(joint, counts, starts, least=30):
 
 
 def models(seed):
-    """Distance of the answers of each model from those of new rows."""
     rng, n = streams.numpy(seed, "models"), cfg.model_rows
     rows = draw(rng, 2 * n)
     train, starts = one_hot(rows[:n], KINDS)
@@ -1177,12 +858,6 @@ answers = [models(seed) for seed in paper.seeds]
 answers = {k: [a[k] for a in answers] for k in answers[0]}
 for k in answers:
     paper.arm(k, "distance of answers", answers[k])
-# %% mystnb={"figure": {"caption": "How far conditional answers of each model are from new data; shorter is better, and all pairs is what the training rows themselves can say. Dots are seeds, whiskers 95 % intervals.", "name": "fig-nutrition_label-answers"}, "image": {"alt": "Horizontal bars of the distance of answers in percent for independent columns, the tree and the tables of all pairs."}} tags=["hide-input", "show"]
-fig, ax = plt.subplots(figsize=(6.4, 1.9))
-plots.bars(ax, answers, colors=[RED, BLUE, GREY])
-ax.set_xlabel("total variation, %")
-plt.show()
-
 # %% tags=["hide-input", "show"]
 far = {k: np.mean(v) for k, v in answers.items()}
 paper.say(
@@ -1317,15 +992,13 @@ paper.say(
 # codes and identifiers. Which statistics appear, and what happens to what it shares with the role?
 
 # %% tags=["solution", "hide-cell"]
-as_number = table.assign(section=pd.Categorical(table.section).codes)
 as_kinds = {**KINDS, "section": "discrete"}
-guessed = Label(as_number, as_kinds, "role").fields
-key = ("pairs", "section - role", "shared")
+guessed = compute_fields(x_all, as_kinds, target)[0]
+link = ("pairs", "section - role", "shared")
 paper.say(
-    "A mean section of "
-    f"{guessed['statistics', 'section', 'mean']:.1f} and a standard deviation, "
-    f"both without meaning. Shared with the role: {guessed[key]:.2f} instead "
-    f"of {label.fields[key]:.2f}: the bins merge neighbours in the alphabet."
+    f"A mean section of {guessed['statistics', 'section', 'mean']:.1f}, "
+    f"without meaning. Shared with the role: {guessed[link]:.2f} instead of "
+    f"{label[link]:.2f}: the bins merge neighbours in the alphabet."
 )
 
 # %% [markdown]
