@@ -158,7 +158,7 @@ def crowd_files():
 def test_crowds(mirror):
     mirror("crowd_sets", crowd_files())
     d = load("crowd_sets", scale="full")
-    assert d.color.votes.tolist() == [[2, -1, -1], [3, -1, 0], [-1, 4, -1]]
+    assert d.color.votes.tolist() == [[2, -1, -1], [5, -1, 0], [-1, 4, -1]]
     assert d.color.truth.tolist() == [2, 3, 4] and d.color.confuser.tolist() == [1, 0, 5] and d.color.classes == 6
     assert d.dog.votes.tolist() == [[3, 2], [-1, 0]] and d.dog.truth.tolist() == [3, 0] and d.dog.confuser is None
     assert d.web.votes.tolist() == [[4, -1], [0, -1], [-1, 1]] and d.web.truth.tolist() == [4, -1, 1]

@@ -30,8 +30,8 @@ def _by_item(path, first: int, items: int) -> np.ndarray:
 def read(entry: dict) -> SimpleNamespace:
     """color, dog, web, trec: each a crowd.
 
-    votes: (items, workers) int64, -1 where there is none; of two answers of one worker to one item the first
-    counts. truth: (items,), -1 where it was not published. confuser: (items,) the second answer of those who made
+    votes: (items, workers) int64, -1 where there is none; of two answers of one worker to one item the last
+    counts, as in the authors' program. truth: (items,), -1 where it was not published. confuser: (items,) the second answer of those who made
     the item so, color only, else None. classes: number of classes.
     """
     files = fetch_all(entry)
@@ -42,8 +42,8 @@ def read(entry: dict) -> SimpleNamespace:
         if given.min() < 0:
             raise DataError(f"{files[f'{name}.txt']} holds numbers below {first}: delete it and fetch it again.")
         votes = np.full((item.max() + 1, worker.max() + 1), MISSING)
-        cells, firsts = np.unique(item * votes.shape[1] + worker, return_index=True)
-        votes.flat[cells] = answer[firsts]
+        cells, lasts = np.unique((item * votes.shape[1] + worker)[::-1], return_index=True)
+        votes.flat[cells] = answer[::-1][lasts]
 
         crowds[name] = SimpleNamespace(
             votes=votes,
