@@ -147,8 +147,8 @@ def test_leave_one_out_is_leaving_one_out(toy):
 def test_a_calibrated_reader_keeps_its_rate_of_false_alarms():
     rng, alarms = np.random.default_rng(0), []
     for _ in range(300):
-        draws = rng.standard_t(4, (20 + 39 + 10, 12))
-        alarms.append(nb.Reader(draws[:20], draws[20:59], 100).alarm(draws[59:]).mean())
+        draws = rng.standard_t(4, (59 + 10, 12))
+        alarms.append(nb.Reader(draws[:59], 100).alarm(draws[59:]).mean())
     assert 0.035 < np.mean(alarms) < 0.065
 
 
