@@ -134,7 +134,7 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # sections and the same roles, each exactly as often. Every statistic of either column is the same in both.
 
 # %%
-from types import SimpleNamespace
+from types import SimpleNamespace  # noqa: I001
 
 import matplotlib.pyplot as plt
 import numpy as np
