@@ -115,17 +115,14 @@ def test_statistics_and_duplicates_are_those_of_pandas(toy):
     assert fields["statistics", "kind", "most frequent"] == data.kind.value_counts().max() / len(data)
 
 
-def test_label_hides_small_counts_and_shows_every_module():
+def test_the_page_hides_small_counts_and_shows_the_strongest_pair():
     data = frame()
     data.loc[0, "kind"] = "rare"
-    by_hand = {"metadata": {"title": "toy"}, "provenance": {"source": "us"}, "variables": {"size": "a size"}}
-    label = nb.Label(data, KINDS, "y", by_hand)
-    html = label._repr_html_()
-    assert "rare" not in html and "under 5" in html
-    for module in ("Metadata", "Provenance", "Variables", "Statistics: ordinal", "Pairs", "Probabilistic model"):
-        assert module in html
-    assert html.count("<table") == len(label.modules()) and "style=" not in html
-    assert label.conditional("y", "kind", "a").sum() == pytest.approx(1)
+    x, _ = nb.encode(data, KINDS)
+    fields, _ = nb.compute_fields(x, KINDS, 4)
+    page = {row["field"]: row["label"] for row in nb.label_page(fields, len(x))}
+    assert "least frequent under 5 rows" in page["kind"] and "under" not in page["y"]
+    assert max((v, k[1]) for k, v in fields.items() if k[0] == "pairs")[1] in page
 
 
 def test_fields_do_not_depend_on_the_order_of_the_rows(toy):
@@ -150,13 +147,19 @@ def test_leave_one_out_is_leaving_one_out(toy):
 def test_a_calibrated_reader_keeps_its_rate_of_false_alarms():
     rng, alarms = np.random.default_rng(0), []
     for _ in range(300):
-        draws = rng.standard_t(4, (20 + 39 + 10, 12))
-        alarms.append(nb.Reader(draws[:20], draws[20:59], 100).alarm(draws[59:]).mean())
+        draws = rng.standard_t(4, (59 + 10, 12))
+        alarms.append(nb.Reader(draws[:59], 100).alarm(draws[59:]).mean())
     assert 0.035 < np.mean(alarms) < 0.065
 
 
+def test_a_defect_can_be_planted_where_few_rows_are_left():
+    x = np.nan_to_num(nb.encode(frame(390), KINDS)[0])
+    planted, _ = nb.plant("thinned class", x, 200, 0.45, np.random.default_rng(1), KINDS, 4)
+    assert planted.shape == (200, 5)
+
+
 def test_every_defect_keeps_the_size_and_says_where_it_is():
-    source = definitions("nutrition_label")
+    source = nb
     x, _ = source.encode(frame(400), KINDS)
     x = np.nan_to_num(x)
     for defect in ("missing", "missing by value", "duplicates", "stuck", "leak", "thinned class", "flipped labels",
@@ -166,3 +169,30 @@ def test_every_defect_keeps_the_size_and_says_where_it_is():
         if place >= 0 and defect not in ("thinned class", "selected rows"):
             untouched = np.delete(np.arange(5), place)
             np.testing.assert_array_equal(planted[:, untouched], x[:200][:, untouched])
+
+
+def test_a_planted_defect_is_the_furthest_field_on_other_data():
+    rng = np.random.default_rng(0)
+    height, sex = rng.normal(170, 10, 600), rng.integers(0, 2, 600)
+    people = np.column_stack([height, 0.5 * height + rng.normal(0, 5, 600), sex])
+    kinds = {"height": "continuous", "weight": "continuous", "sex": "nominal"}
+    bad = people[:150].copy()
+    bad[:50, 0] /= 2.54
+    found = nb.odd_fields(bad, people[150:], kinds)
+    assert any("height" in field[1] for field in found[:3])
+    assert not nb.odd_fields(people[:150], people[150:], kinds, limit=20.0)
+    with pytest.raises(ValueError, match="twice as many"):
+        nb.odd_fields(bad, people[:200], kinds)
+    with pytest.raises(ValueError, match="one column"):
+        nb.odd_fields(bad[:, :2], people[150:], kinds)
+
+
+def test_edges_of_the_fields():
+    x = np.column_stack([np.full(30, 2.0), np.full(30, np.nan), np.zeros(30)])
+    kinds = {"constant": "discrete", "missing": "continuous", "class": "nominal"}
+    fields, _ = nb.compute_fields(x, kinds, 2)
+    assert np.isfinite(list(fields.values())).all()
+    assert fields["statistics", "missing", "missing"] == 1
+    assert fields["statistics", "constant", "sd"] == 0
+    assert fields["metadata", "", "missing"] == pytest.approx(1 / 3)
+    assert nb.correlation(np.ones(5), np.arange(5.0)) == 0.0
