@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from html import escape
 
 from shared import claims as _claims
@@ -32,8 +33,8 @@ def table_html(rows: list[dict], caption: str = "") -> str:
     head = list(rows[0])
 
     def cell(value):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        shown = str(value) if not number or isinstance(value, numbers.Integral) else f"{value:.4g}"
         return f"<td{' class=number' if number else ''}>{escape(shown)}</td>"
 
     body = "".join("<tr>" + "".join(cell(row.get(key, "")) for key in head) + "</tr>" for row in rows)

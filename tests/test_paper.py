@@ -250,3 +250,10 @@ def test_settings_must_be_triples(folder):
 def test_tables_escape_what_they_show():
     html = table_html([{"a<b": "<script>", "n": 0.123456}], caption="x & y")
     assert "<script>" not in html and "a&lt;b" in html and "0.1235" in html and "x &amp; y" in html
+
+
+def test_numbers_of_every_type_have_four_digits():
+    html = table_html(
+        [{"a": np.float32(0.123456), "b": np.float64(0.123456), "c": 12345678, "d": np.int64(3), "e": True}]
+    )
+    assert html.count("0.1235") == 2 and "12345678" in html and ">3<" in html and ">True<" in html

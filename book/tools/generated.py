@@ -83,6 +83,12 @@ def trivial(folder: Path, count: int) -> Path:
         for suffix in (".py", ".yml"):
             text = (notebooks / f"toy{suffix}").read_text(encoding="utf-8")
             (notebooks / f"{slug}{suffix}").write_text(text.replace("toy", slug), encoding="utf-8")
+    bibliography = tree / "book" / "references.bib"
+    entries = [
+        f"\n@misc{{{slug},\n  title = {{Toy}},\n  author = {{Author, First}},\n  year = {{2020}}\n}}\n"
+        for slug in slugs
+    ]
+    bibliography.write_text(bibliography.read_text(encoding="utf-8") + "".join(entries), encoding="utf-8")
     _toc(tree, slugs)
     python(tree, "-m", "book.tools.sync")
     python(tree, "-m", "book.tools.book", "--scale", "smoke", "--papers", slugs[0], "--no-site")  # one real run

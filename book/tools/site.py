@@ -193,7 +193,8 @@ def built(html: Path) -> str:
 
 def html_folder(scale: str) -> Path:
     """Where the site of a scale is built: `_build/html` for the default, aside for the others."""
-    return (BUILD if scale == "small" else BUILD / scale / "_build") / "html"
+    # jupyter-book writes into a folder of this very name.
+    return (BUILD if scale == "small" and BUILD.name == "_build" else BUILD / scale / "_build") / "html"
 
 
 def build(scale: str, slugs: list[str]) -> Path:
