@@ -658,10 +658,11 @@ for (size, name, budget), by_seed in hits.items():
     per_item = torch.stack(draws).numpy()
     accuracy[size, name, budget] = 100 * per_item.mean(1)
     arm = f"{size}, {name}, {budget} of the labels"
+    ran = list(by_seed)
     if paper.scale == "full":  # one test set for all seeds
-        paper.arm(arm, "test accuracy", items=per_item)
+        paper.arm(arm, "test accuracy", items=per_item, seeds=ran)
     else:
-        values, ran = accuracy[size, name, budget], list(by_seed)
+        values = accuracy[size, name, budget]
         paper.arm(arm, "test accuracy", values, seeds=ran)
 for budget in ("1 %", "all"):
     big, small = (accuracy[s, "fine-tuned", budget] for s in ("big", "small"))
