@@ -809,6 +809,7 @@ part = accuracy["small", "distilled", "10 %"].mean()
 whole = accuracy["small", "from scratch", "all"].mean()
 plain = accuracy["big", "from scratch", "all"]
 plain = plain - accuracy["big", "fine-tuned", "all"][: len(plain)]
+some = cfg.seeds_aside or len(paper.seeds)
 paper.say(
     f"On Fashion-MNIST seen through a careless camera, with {cfg.labels[0]} "
     f"labels on {cfg.n_pool:,} images, pretraining takes the big network from "
@@ -819,10 +820,10 @@ paper.say(
     f"pretrained itself and {student - tuned_big:+.1f} from its teacher; "
     f"self-distillation changes the teacher by {own:+.1f} points. The rival "
     f"without pretraining, a student of the big network trained from scratch, "
-    f"reaches {rival:.1f} % ({cfg.seeds_aside or len(paper.seeds)} seeds). Starting from the "
+    f"reaches {rival:.1f} % ({some} seeds). Starting from the "
     f"head's first layer instead of its input is worth {middle:+.1f} points. "
     f"With 10 % of the labels the student has {part:.1f} %, the same network "
-    f"trained on all of them {whole:.1f} % ({cfg.seeds_aside or len(paper.seeds)} seeds). With all "
+    f"trained on all of them {whole:.1f} % ({some} seeds). With all "
     f"labels the big network trained from scratch is {plain.mean():+.1f} "
     "points from the pretrained one."
 )
@@ -930,10 +931,11 @@ change = {
     size: np.mean(values - accuracy[size, "fine-tuned", "all"][: len(values)])
     for size, values in longer.items()
 }
+some = cfg.seeds_aside or len(paper.seeds)
 paper.say(
     f"Twice the steps change the small network by {change['small']:+.1f} "
     f"points, the big one by {change['big']:+.1f}, so the gain of size by "
-    f"{change['big'] - change['small']:+.1f} ({cfg.seeds_aside or len(paper.seeds)} seeds)."
+    f"{change['big'] - change['small']:+.1f} ({some} seeds)."
 )
 
 # %% [markdown]
