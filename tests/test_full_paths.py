@@ -48,7 +48,7 @@ CUTS = {  # what `full` has in another form than `smoke`, and what would take lo
                        "stage2_epochs": 1, "ce_decays": (5e-4,), "dropout_rates": (0.3,), "sigmas": (10,),
                        "forget_shares": (1.0,), "other_noise": ()},
     "rcal": {"hidden": ("ResNet-18", 512), "n_max": (8, 8), "n_max_val": 3, "batch": 16, "features": 64},
-    "simclr_v2": {**IMAGES, "width_small": 8, "width_big": 16},
+    "simclr_v2": {**IMAGES, "width_small": 8, "width_big": 16, "seeds_aside": None},
     "confident_learning": {},
     "erase": {},
     "top_two": {},
