@@ -47,25 +47,25 @@ test-cluster: ready ## run the book through a Slurm of one node on this machine 
 	@$(BIN)/python -m pytest tests/cluster/slurm.py
 
 sync: ready ## make the .ipynb files from the .py files
-	@$(BIN)/python -m book.tools.sync
+	@$(BIN)/python -m book.tools.papers.sync
 
 pull: ready ## bring edits of an .ipynb back into its .py: NOTEBOOK=elr, or the path of a download of that name
-	@$(BIN)/python -m book.tools.pull "$(NOTEBOOK)"
+	@$(BIN)/python -m book.tools.papers.pull "$(NOTEBOOK)"
 
 notebook: ready ## a new paper from the template: PART=noisy_labels SLUG=my_paper
-	@$(BIN)/python -m book.tools.new --part "$(PART)" --slug "$(SLUG)"
+	@$(BIN)/python -m book.tools.papers.new --part "$(PART)" --slug "$(SLUG)"
 
 records: ready ## run at small (SCALE=full: the papers named), show what changed, accept the records
-	@$(BIN)/python -m book.tools.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)"
+	@$(BIN)/python -m book.tools.upkeep.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)"
 
 pilot: ready ## run the papers named on pilot seeds (100 and up): what the planned seeds could detect; WHY="..." of a dropped regime
-	@BOOK_BUILD="$$PWD/_build/pilot" $(BIN)/python -m book.tools.pilot --papers "$(PAPERS)" --seeds "$(SEEDS)" --why "$(WHY)" $(if $(CORES),--cores $(CORES))
+	@BOOK_BUILD="$$PWD/_build/pilot" $(BIN)/python -m book.tools.upkeep.pilot --papers "$(PAPERS)" --seeds "$(SEEDS)" --why "$(WHY)" $(if $(CORES),--cores $(CORES))
 
 drift: ready ## run at small again, aside, and compare with the accepted records
-	@BOOK_BUILD="$$PWD/_build/drift" $(BIN)/python -m book.tools.drift --again --papers "$(PAPERS)" $(if $(CORES),--cores $(CORES))
+	@BOOK_BUILD="$$PWD/_build/drift" $(BIN)/python -m book.tools.upkeep.drift --again --papers "$(PAPERS)" $(if $(CORES),--cores $(CORES))
 
 bench: ready ## speed of the machinery, as ratios: WHAT="imports runs noop overhead train site"
-	@$(BIN)/python -m book.tools.bench --scale "$(SCALE)" --what "$(WHAT)" $(if $(REPEATS),--repeats $(REPEATS))
+	@$(BIN)/python -m book.tools.upkeep.bench --scale "$(SCALE)" --what "$(WHAT)" $(if $(REPEATS),--repeats $(REPEATS))
 
 serve: book ## look at the site on http://localhost:8000
 	@$(BIN)/python -m http.server --directory _build/html --bind 127.0.0.1 8000

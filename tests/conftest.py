@@ -95,8 +95,8 @@ def source_tree(tmp_path_factory):
         file.write(
             "  - caption: Behind\n    chapters:\n      - file: book/data\n      - file: book/glossary\n      - file: book/bibliography\n"
         )
-    python(tree, "-m", "book.tools.new", "--part", "noisy_labels", "--slug", "toy", check=True)
-    python(tree, "-m", "book.tools.new", "--part", "trust", "--slug", "toy_two", check=True)
+    python(tree, "-m", "book.tools.papers.new", "--part", "noisy_labels", "--slug", "toy", check=True)
+    python(tree, "-m", "book.tools.papers.new", "--part", "trust", "--slug", "toy_two", check=True)
     for yml in (tree / "notebooks").glob("*/*.yml"):  # not primary: a run of seconds has not the power for that
         yml.write_text(yml.read_text().replace("    primary: true\n", ""))
     two = tree / "notebooks" / "trust" / "toy_two.py"
@@ -124,7 +124,7 @@ def checkout(source_tree, tmp_path):
 def pilot(checkout: Path, *slugs: str) -> None:
     """Run papers of a checkout on pilot seeds, as they must be before their records are accepted."""
     env = {"BOOK_BUILD": str(checkout / "_build/pilot")}
-    python(checkout, "-m", "book.tools.pilot", "--papers", " ".join(slugs), "--seeds", "5", env=env, check=True)
+    python(checkout, "-m", "book.tools.upkeep.pilot", "--papers", " ".join(slugs), "--seeds", "5", env=env, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from book.tools import generated
+from book.tools.upkeep import generated
 from tests.conftest import python
 from tests.test_book import BOOK, ran
 

@@ -141,12 +141,12 @@ def test_a_killed_book_goes_on_from_what_was_finished(checkout):
 def test_limits_of_time_and_memory(checkout):
     edit(checkout / TOY, "accuracy = {", "import time\ntime.sleep(60)\naccuracy = {")
     edit(checkout / TWO, "accuracy = {", "hog = torch.ones(400, 2**20)\naccuracy = {")
-    python(checkout, "-m", "book.tools.sync", check=True)
-    code = "from book.tools.plan import plan; plan('smoke', ['toy', 'toy_two'])"
+    python(checkout, "-m", "book.tools.papers.sync", check=True)
+    code = "from book.tools.runs.plan import Run, plan; plan([Run.of(slug, 'smoke') for slug in ('toy', 'toy_two')])"
     python(checkout, "-c", code, check=True)
-    slow = python(checkout, "-m", "book.tools.run_one", "toy", "--scale", "smoke", "--timeout", "12")
+    slow = python(checkout, "-m", "book.tools.runs.run_one", "toy", "--scale", "smoke", "--timeout", "12")
     assert slow.returncode == 1 and "longer than its limit of 12 s" in slow.stderr
-    hog = python(checkout, "-m", "book.tools.run_one", "toy_two", "--scale", "smoke", "--memory", "1500")
+    hog = python(checkout, "-m", "book.tools.runs.run_one", "toy_two", "--scale", "smoke", "--memory", "1500")
     assert hog.returncode == 1 and "more than its limit of 1500 MiB" in hog.stderr
     assert not list((checkout / RUNS).rglob("toy*.json.*")) and not list((checkout / RUNS).rglob("toy.json"))
     assert not at_work(checkout)  # no kernel goes on alone
@@ -188,7 +188,7 @@ def test_a_damaged_data_file_stops_before_anything_runs(checkout):
 def test_an_edited_ipynb_is_not_overwritten(checkout):
     path = checkout / "notebooks/noisy_labels/toy.ipynb"
     path.write_text(path.read_text().replace("Baselines under the same conditions", "My own words"))
-    done = python(checkout, "-m", "book.tools.sync")
+    done = python(checkout, "-m", "book.tools.papers.sync")
     assert done.returncode == 1 and "was edited, but the .py is the source" in done.stderr
     assert "My own words" in path.read_text()
 
@@ -208,7 +208,7 @@ def test_two_books_at_once(checkout):
     [("nowhere", "x", "Unknown part"), ("trust", "9lives", "is no slug"), ("trust", "toy_two", "already")],
 )
 def test_a_new_paper_with_a_bad_name(checkout, part, slug, says):
-    done = python(checkout, "-m", "book.tools.new", "--part", part, "--slug", slug)
+    done = python(checkout, "-m", "book.tools.papers.new", "--part", part, "--slug", slug)
     assert done.returncode == 1 and says in done.stderr
 
 
@@ -218,7 +218,7 @@ def test_records_are_accepted_with_what_changed(checkout):
     readme.write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n\nAfter.\n")
     picture = (checkout / "book/_static/figures.png").read_bytes()
     # no record without a pilot, and none of claims that were not committed before
-    accepting = ["-m", "book.tools.records", "--papers", "toy"]
+    accepting = ["-m", "book.tools.upkeep.records", "--papers", "toy"]
     done = python(checkout, *accepting)
     assert done.returncode == 1 and "toy has no pilot: run make pilot PAPERS=toy" in done.stderr
     pilot(checkout, "toy")
@@ -246,17 +246,17 @@ def test_records_are_accepted_with_what_changed(checkout):
         and "After." in readme.read_text()
     )
     assert (checkout / "results/small/verdicts.csv").read_text().count("\n") == 2
-    same = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    same = python(checkout, "-m", "book.tools.upkeep.records", "--papers", "toy", check=True)
     assert "toy: same results" in same.stdout and accepted.read_text() == text
     # a refactoring that alters no number: only the label changes
     edit(checkout / "shared/corrupt.py", "noisy = y.clone()", "noisy = y.clone() + 0")
-    relabel = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    relabel = python(checkout, "-m", "book.tools.upkeep.records", "--papers", "toy", check=True)
     assert "toy: same results, new hash" in relabel.stdout
     # a change that alters them is shown claim by claim
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
-    changed = python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    changed = python(checkout, "-m", "book.tools.upkeep.records", "--papers", "toy", check=True)
     assert "noise_hurts:" in changed.stdout and "->" in changed.stdout
-    drift = python(checkout, "-m", "book.tools.drift")
+    drift = python(checkout, "-m", "book.tools.upkeep.drift")
     assert drift.returncode == 0 and "same to the bit" in drift.stdout and "times as long" not in drift.stdout
     # a run that took longer than it used to is told, and is no failure
     record = json.loads(accepted.read_text())
@@ -264,17 +264,17 @@ def test_records_are_accepted_with_what_changed(checkout):
     slow = json.loads(run.read_text())
     slow["provenance"]["seconds"] = max(record["provenance"]["seconds"], 1.0) * 1.6
     run.write_text(json.dumps(slow))
-    drift = python(checkout, "-m", "book.tools.drift")
+    drift = python(checkout, "-m", "book.tools.upkeep.drift")
     assert drift.returncode == 0 and "toy: took 1.60 times as long as the accepted run" in drift.stdout
     # a run that turns a verdict is drift; nothing is published then
     edit(checkout / TOY, "lr=0.01", "lr=1e-9")
     python(checkout, "-m", "book.tools.book", "--papers", "toy", "--scale", "small", "--no-site", check=True)
-    drift = python(checkout, "-m", "book.tools.drift")
+    drift = python(checkout, "-m", "book.tools.upkeep.drift")
     assert drift.returncode == 1 and "toy: noise_hurts: trivial -> not seen" in drift.stdout
     assert "1 papers changed" in drift.stdout
     # and so is a run that is not there
     run.unlink()
-    drift = python(checkout, "-m", "book.tools.drift")
+    drift = python(checkout, "-m", "book.tools.upkeep.drift")
     assert drift.returncode == 1 and "toy: there is no run at small: say make book PAPERS=toy" in drift.stdout
     # accepted after all, the move is written down; so is a claim that changed after its first record
     python(checkout, *accepting, check=True)
@@ -288,7 +288,7 @@ def test_records_are_accepted_with_what_changed(checkout):
     assert json.loads(accepted.read_text())["provenance"]["registration"]["changed"] == ["noise_hurts"]
     # an accepted record that is older than its source is marked
     edit(checkout / TOY, "lr=2e-9", "lr=0.02")
-    python(checkout, "-m", "book.tools.records", "--refresh", check=True)
+    python(checkout, "-m", "book.tools.upkeep.records", "--refresh", check=True)
     assert "stale" in readme.read_text()
 
 
@@ -297,10 +297,10 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
     (checkout / "README.md").write_text("<!-- table: begin -->\n<!-- table: end -->\n")
     picture = (checkout / "book/_static/figures.png").read_bytes()
     pilot(checkout, "toy", "toy_two")
-    python(checkout, "-m", "book.tools.records", check=True)
+    python(checkout, "-m", "book.tools.upkeep.records", check=True)
     assert (checkout / "book/_static/figures.png").read_bytes() != picture
     here = {"BOOK_BUILD": str(checkout / "_build/drift")}
-    words = ["-m", "book.tools.drift", "--again"]
+    words = ["-m", "book.tools.upkeep.drift", "--again"]
 
     def dates():
         found = (checkout / "_build/drift/runs/small").glob("*/toy*.json")
@@ -342,17 +342,17 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
 @pytest.mark.slow
 def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(checkout):
     for words, says in ((["full"], "the papers that you name"), (["smoke", "--papers", "toy"], "Accept at small")):
-        done = python(checkout, "-m", "book.tools.records", "--scale", *words)
+        done = python(checkout, "-m", "book.tools.upkeep.records", "--scale", *words)
         assert done.returncode == 1 and says in done.stderr
-    done = python(checkout, "-m", "book.tools.records", "--scale", "full", "--papers", "toy", check=True)
+    done = python(checkout, "-m", "book.tools.upkeep.records", "--scale", "full", "--papers", "toy", check=True)
     assert "toy: first record" in done.stdout and not list((checkout / "results/small").glob("*.json"))
     assert json.loads((checkout / "results/full/toy.json").read_text())["results"]["scale"] == "full"
-    marks = ["-c", "from book.tools import pages; print(pages.stale_marks(pages.accepted('full')))"]
+    marks = ["-c", "from book.tools.site import verdicts; print(verdicts.stale_marks(verdicts.accepted('full')))"]
     assert python(checkout, *marks, check=True).stdout.strip() == "{}"
 
     # where every seed was a job, the merged record is accepted
     program = (
-        "from book.tools import book, records\n"
+        "from book.tools import book\nfrom book.tools.upkeep import records\n"
         "book.make('toy', 'full', [0, 1, 2, 3, 4])\n"
         "records.accept('toy', 'full', merged=True)"
     )
@@ -362,5 +362,5 @@ def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(
     assert len(merged["provenance"]["groups"]) == 5 and python(checkout, *marks, check=True).stdout.strip() == "{}"
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
     assert "stale: the source has changed" in python(checkout, *marks, check=True).stdout
-    done = python(checkout, "-c", "from book.tools import records; records.accept('toy', 'full', merged=True)")
+    done = python(checkout, "-c", "from book.tools.upkeep import records; records.accept('toy', 'full', merged=True)")
     assert "toy has no run of today's source at full" in done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from book.tools import drift
+from book.tools.upkeep import drift
 
 HERE = {"versions": {"torch": "2"}, "device_print": "one"}
 ELSEWHERE = {"versions": {"torch": "2"}, "device_print": "two"}

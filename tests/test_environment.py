@@ -15,7 +15,7 @@ import pytest
 from packaging.version import Version
 
 from book.tools import ROOT, BookError, cores
-from book.tools import notebooks as books
+from book.tools.papers import notebooks as books
 from data_scripts import environment
 from shared import provenance
 from tests.conftest import python
@@ -164,9 +164,9 @@ def test_the_cores_that_this_process_may_use(monkeypatch):
 
 
 def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
-    from book.tools import book
+    from book.tools.runs import schedule
 
-    monkeypatch.setattr(book, "BUILD", tmp_path)
+    monkeypatch.setattr(schedule, "BUILD", tmp_path)
     for error, says in (
         (BlockingIOError(errno.EWOULDBLOCK, "busy"), "Another `make book` is at work"),
         (OSError(errno.ENOLCK, "No locks available"), r"cannot be locked \(No locks available\).*BOOK_BUILD"),
@@ -176,7 +176,7 @@ def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
             raise error
 
         monkeypatch.setattr(fcntl, "flock", flock)
-        with pytest.raises(BookError, match=says), book.only_one():
+        with pytest.raises(BookError, match=says), schedule.only_one():
             pass
 
 
@@ -246,11 +246,11 @@ def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
 
 
 def test_a_folder_that_cannot_be_written_says_which_variable_to_set(monkeypatch, tmp_path):
-    from book.tools import book
+    from book.tools.runs import schedule
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr(book, "BUILD", tmp_path / "file" / "_build")
-    with pytest.raises(BookError, match="cannot be written .*BOOK_BUILD="), book.only_one():
+    monkeypatch.setattr(schedule, "BUILD", tmp_path / "file" / "_build")
+    with pytest.raises(BookError, match="cannot be written .*BOOK_BUILD="), schedule.only_one():
         pass
 
 

@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_no_half_of_a_run(checkout):
 def test_a_full_disk_leaves_the_accepted_record(checkout):
     (checkout / "README.md").write_text("# Toy\n\n<!-- table: begin -->\n<!-- table: end -->\n")
     pilot(checkout, "toy")
-    python(checkout, "-m", "book.tools.records", "--papers", "toy", check=True)
+    python(checkout, "-m", "book.tools.upkeep.records", "--papers", "toy", check=True)
     files = [checkout / name for name in ("results/small/toy.json", "results/small/verdicts.csv", "README.md")]
     before = [file.read_text() for file in files]
     edit(checkout / TOY, "lr=0.05", "lr=0.01")
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_accepted_record(checkout):
         "import os, sys\n"
         "def full(_): raise OSError(28, 'No space left on device')\n"
         "os.fsync = full\n"
-        "from book.tools.records import main\n"
+        "from book.tools.upkeep.records import main\n"
         "sys.argv = ['records', '--papers', 'toy', *{}]\n"
         "sys.exit(main())"
     )

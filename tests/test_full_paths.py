@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from book.tools.notebooks import papers
+from book.tools.papers.notebooks import papers
 from shared import data
 from shared.record import describe
 from tests.conftest import ROOT

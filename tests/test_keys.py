@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from book.tools import keys
+from book.tools.papers import keys
 from tests.conftest import python
 
 CODE = '''
@@ -51,7 +51,7 @@ OTHERS += [str(p) for p in sorted(Path.home().glob(".pyenv/versions/3.1[2-9]*/bi
 def test_the_same_on_other_pythons(interpreter):
     function = Path(keys.__file__).read_text().split("def canonical")[1].split("\n@functools")[0]
     program = f"import ast\ndef canonical{function}\nimport sys\nprint(canonical(sys.stdin.read()))"
-    code = CODE + Path(keys.__file__).read_text() + Path(keys.__file__).with_name("pages.py").read_text()
+    code = CODE + Path(keys.__file__).read_text() + Path(keys.__file__).with_name("notebooks.py").read_text()
     done = subprocess.run([interpreter, "-c", program], input=code, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == keys.canonical(code)
 
@@ -77,7 +77,7 @@ def test_words_of_errors_are_not_in_it():
 
 def hashes(checkout, which="result_hash"):
     code = (
-        "import json; from book.tools.keys import key; "
+        "import json; from book.tools.papers.keys import key; "
         f"print(json.dumps({{s: key(s, 'small')['{which}'] for s in ('toy', 'toy_two')}}))"
     )
     return json.loads(python(checkout, "-c", code, check=True).stdout)

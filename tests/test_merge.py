@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from book.tools import keys, merge
+from book.tools.papers import keys
+from book.tools.runs import merge
 from shared import claims
 from shared.record import RecordError, results_digest
 from shared.values import item_standard_error
@@ -98,8 +99,9 @@ def test_at_full_on_a_cluster_the_seeds_of_the_paper_are_jobs(monkeypatch):
     assert merge.by_seed("full", "slurm")
     assert not merge.by_seed("full", "local") and not merge.by_seed("small", "slurm")
     monkeypatch.setattr(merge, "describe", lambda slug: {"seeds": {"full": 3}})
-    assert merge.run_names("toy", "full") == {"toy+0-0": [0], "toy+1-1": [1], "toy+2-2": [2]}
-    assert merge.run_names("toy", "full", [7, 4]) == {"toy+4-4": [4], "toy+7-7": [7]}
+    runs = merge.group_runs("toy", "full")
+    assert [(run.name, run.seeds) for run in runs] == [("toy+0-0", (0,)), ("toy+1-1", (1,)), ("toy+2-2", (2,))]
+    assert [run.name for run in merge.group_runs("toy", "full", [7, 4])] == ["toy+4-4", "toy+7-7"]
 
 
 def test_a_merged_record_is_of_todays_source_where_all_its_runs_are(monkeypatch):

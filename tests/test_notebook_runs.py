@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from book.tools import ROOT, plan
-from book.tools.notebooks import papers, source
+from book.tools import ROOT
+from book.tools.papers.notebooks import papers, source
+from book.tools.runs.plan import Run
 from shared.record import describe, read_record
 
 RUNTIME = (
@@ -128,7 +129,7 @@ def test_a_notebook_runs_from_its_file_alone_and_repeats_itself(html, runtime, w
     assert not any("somebody" in json.dumps(c.get("outputs", [])) for c in outputs)
     assert (Path(other) / "shared" / "__init__.py").read_text() == "somebody = 'else'\n"
 
-    first = read_record(plan.outputs("smoke", slug)[1])
+    first = read_record(Run.of(slug, "smoke").record)
     assert first["provenance"]["date"] != second["provenance"]["date"], "the same run"
     assert second["results"] == first["results"]
 

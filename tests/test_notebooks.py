@@ -8,10 +8,13 @@ import nbformat
 import pytest
 import yaml
 
-from book.tools import ROOT, keys, pages, pilot, registered
-from book.tools import notebooks as books
-from book.tools.records import readme_text
-from book.tools.showing import offences
+from book.tools import ROOT
+from book.tools.papers import keys, registered
+from book.tools.papers import notebooks as books
+from book.tools.papers.showing import offences
+from book.tools.site import verdicts as judged
+from book.tools.upkeep import pilot
+from book.tools.upkeep.records import readme_text
 from shared.record import describe, read_record, registration, slugs, verdicts
 
 PAPERS = books.papers()
@@ -236,11 +239,11 @@ def test_the_claims_were_registered_before_the_record(slug):
 
 
 def test_what_is_derived_from_the_records_is_fresh():
-    records = pages.accepted()
+    records = judged.accepted()
     assert set(records) == set(PAPERS)
-    assert (ROOT / "results/small/verdicts.csv").read_text(encoding="utf-8") == pages.csv_text(records)
+    assert (ROOT / "results/small/verdicts.csv").read_text(encoding="utf-8") == judged.csv_text(records)
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme_text(records), "run make records"
-    assert not pages.stale_marks(records)
+    assert not judged.stale_marks(records)
 
 
 def test_no_record_is_left_of_a_paper_that_is_gone():

@@ -5,8 +5,8 @@ import json
 import nbformat
 import pytest
 
-from book.tools import plain
-from book.tools.notebooks import notebook, papers, source
+from book.tools.papers import plain
+from book.tools.papers.notebooks import notebook, papers, source
 from tests.conftest import python
 from tests.test_keys import TOY, edit
 
@@ -65,7 +65,7 @@ def cell(book, start):
 
 
 def pull(checkout, what="toy"):
-    return python(checkout, "-m", "book.tools.pull", what)
+    return python(checkout, "-m", "book.tools.papers.pull", what)
 
 
 def test_edits_come_back_cell_by_cell(checkout):
@@ -77,7 +77,7 @@ def test_edits_come_back_cell_by_cell(checkout):
 
     edit(checkout / TOY, "# What to tune first", "# Pending in the .py. What to tune first")  # another cell, not synced
     change(checkout, do)
-    assert "was edited" in python(checkout, "-m", "book.tools.sync").stderr
+    assert "was edited" in python(checkout, "-m", "book.tools.papers.sync").stderr
     done = pull(checkout)
     assert done.returncode == 0, done.stderr
     assert "edited: ## The idea" in done.stdout and "added: New." in done.stdout
@@ -86,7 +86,7 @@ def test_edits_come_back_cell_by_cell(checkout):
     assert "Pending in the .py." in text, "an edit of the .py was lost"
     assert text.index("Written in Colab") < text.index("# New.") < text.index("## The method")
     assert "Written in Colab." in (checkout / IPYNB).read_text()
-    assert python(checkout, "-m", "book.tools.sync").returncode == 0
+    assert python(checkout, "-m", "book.tools.papers.sync").returncode == 0
 
 
 def test_a_cell_that_both_sides_edited_is_refused_and_shown(checkout):
@@ -128,7 +128,7 @@ def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how)
 
     change(checkout, do)
     before = (checkout / TOY).read_text()
-    done = python(checkout, "-m", "book.tools.sync")
+    done = python(checkout, "-m", "book.tools.papers.sync")
     assert done.returncode == 0, done.stderr
     assert (checkout / TOY).read_text() == before
 

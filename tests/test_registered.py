@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from book.tools import BookError, registered
+from book.tools import BookError
+from book.tools.papers import registered
 from shared.record import registration
 
 CLAIM = {"id": "better", "kind": "difference", "metric": "accuracy", "unit": "points", "direction": "higher", "delta": 1.0,

@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
-from book.tools import ROOT, drift, keys
-from book.tools.notebooks import papers
+from book.tools import ROOT
+from book.tools.papers import keys
+from book.tools.papers.notebooks import papers
+from book.tools.upkeep import drift
 from shared.record import read_record
 from tests.conftest import python
 

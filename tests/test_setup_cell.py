@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from book.tools.notebooks import setup_cell
+from book.tools.papers.notebooks import setup_cell
 
 CELL = setup_cell("elr")
 PACKAGE = '__book__ = "imperfect-labels"\nwhere = __file__\ndef ensure(slug):\n    pass\n'

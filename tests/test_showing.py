@@ -2,7 +2,7 @@
 
 import pytest
 
-from book.tools.showing import offences
+from book.tools.papers.showing import offences
 
 COMPUTE, SHOW = set(), {"show"}
 START = ("import torch\nimport numpy as np\ndef f(x):\n    return x + shift\nshift, runs = 1, [1, 2]\n", COMPUTE)

@@ -14,9 +14,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from book.tools import ROOT, plan, site
-from book.tools.notebooks import papers, repository
-from book.tools.pages import accepted
+from book.tools import ROOT
+from book.tools.papers.notebooks import papers, repository
+from book.tools.runs.plan import Run
+from book.tools.site import build as site
+from book.tools.site.verdicts import accepted
 from shared.data import catalog
 from shared.record import describe
 
@@ -171,7 +173,7 @@ def test_every_claim_is_a_card_that_results_link_to(pages, slug):
 @pytest.mark.parametrize("slug", PAPERS)
 def test_no_page_shows_warnings(html, slug):
     """What a library writes to stderr would stand on the page, with a path of the machine that ran it."""
-    book = nbformat.read(plan.outputs("smoke", slug)[0], as_version=4)
+    book = nbformat.read(Run.of(slug, "smoke").notebook, as_version=4)
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     said = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
     assert not said, said[0][:500]

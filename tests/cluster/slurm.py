@@ -21,8 +21,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from book.tools import ROOT, plan
-from book.tools.notebooks import papers
+from book.tools import ROOT
+from book.tools.papers.notebooks import papers
+from book.tools.runs.plan import Run
 from tests import test_faults
 from tests.conftest import python
 from tests.test_book import BOOK, RUNS, book, ran
@@ -178,7 +179,7 @@ def at_once() -> None:
 
 
 def test_papers_are_jobs_and_a_lost_node_costs_nothing_but_time(cluster, tmp_path):
-    chosen = sorted(papers(), key=plan.seconds)[:2]
+    chosen = sorted(papers(), key=lambda slug: Run.of(slug, "smoke").seconds())[:2]
     running = start(cluster, ROOT, "--papers", " ".join(chosen), build=tmp_path / "cluster")
     seen = wait_for(lambda: len(found := in_state("RUNNING")) == 2 and found)
     for job in seen:  # what the Snakefile asks for at smoke
@@ -205,7 +206,7 @@ def test_papers_are_jobs_and_a_lost_node_costs_nothing_but_time(cluster, tmp_pat
 
 def test_at_full_every_seed_is_a_job_with_a_gpu_and_their_record_is_accepted(cluster, checkout):
     before = last()
-    words = ["-m", "book.tools.records", "--scale", "full", "--papers", "toy", "--profile", "slurm"]
+    words = ["-m", "book.tools.upkeep.records", "--scale", "full", "--papers", "toy", "--profile", "slurm"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("BOOK_")} | {"PYTHONPATH": str(checkout)}
     done = subprocess.run([cluster.python, *words], cwd=checkout, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 from book.tools import ROOT
-from book.tools.memo import memo
-from book.tools.notebooks import notebook, source
+from book.tools.papers.memo import memo
+from book.tools.papers.notebooks import notebook, source
 from shared.data import catalog
 from shared.record import describe
 from shared.scales import resolve_seeds
@@ -169,7 +169,7 @@ def is_todays(record: dict) -> bool:
 
 def key(slug: str, scale: str, seeds=None) -> dict:
     """The key of a run: slug, scale, seeds, result_hash and page_hash."""
-    chosen = resolve_seeds(seeds, describe(slug)["seeds"][scale])
+    chosen = list(resolve_seeds(seeds, describe(slug)["seeds"][scale]))
     return {
         "slug": slug,
         "scale": scale,

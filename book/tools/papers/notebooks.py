@@ -13,8 +13,8 @@ import nbformat
 import yaml
 
 from book.tools import ROOT, BookError
-from book.tools.memo import memo
-from book.tools.plain import plain
+from book.tools.papers.memo import memo
+from book.tools.papers.plain import plain
 from shared.record import describe
 
 PARTS = {

@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 
 from book.tools import BUILD, ROOT
-from book.tools.notebooks import source
+from book.tools.papers.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LOOK = 0.5  # seconds between two looks at memory and clock
@@ -163,13 +163,16 @@ def kill(child: subprocess.Popen) -> None:
 
 
 def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
-    from book.tools.plan import folder, is_fresh, read_key, slug_of
+    from book.tools.runs.plan import Run
 
-    wanted, final, slug = read_key(scale, name), folder(scale, name), slug_of(name)
-    work = BUILD / "work" / scale / name
+    asked = Run.planned(name, scale)
+    if asked is None:
+        print(f"{name}: no run of that name was planned at {scale}; make book plans and runs", file=sys.stderr)
+        return 1
+    wanted, work = json.loads(asked.key_path.read_text(encoding="utf-8")), asked.work
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    final.mkdir(parents=True, exist_ok=True)
+    asked.folder.mkdir(parents=True, exist_ok=True)
     env = {
         **clean(dict(os.environ), work),
         **({} if scale == "full" else ONE_THREAD),
@@ -180,28 +183,27 @@ def run(name: str, scale: str, timeout: float, memory_mib: float) -> int:
         "BOOK_PAGE_HASH": wanted["page_hash"],
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
-    log = final / f"{name}.log"
-    command = [sys.executable, "-m", "book.tools.run_one", slug, "--inside", str(work)]
+    log = asked.log
+    command = [sys.executable, "-m", "book.tools.runs.run_one", asked.slug, "--inside", str(work)]
     problem = supervise(command, env, log, timeout, memory_mib)
     if orphaned():  # the next `make book` must find nobody here, and no word of it
         print(f"{name}: nobody waits for it any more", file=sys.stderr)
         return 1
-    failure = final / f"{name}.failure.json"
-    failure.unlink(missing_ok=True)
-    if problem is None and not (work / f"{slug}.json").exists():
+    asked.failure.unlink(missing_ok=True)
+    if problem is None and not (work / f"{asked.slug}.json").exists():
         problem = "it ended without writing a record: the last code cell must call paper.report()"
     if problem is None:
-        os.replace(work / f"{slug}.ipynb", final / f"{name}.ipynb")
-        os.replace(work / f"{slug}.json", final / f"{name}.json")
+        os.replace(work / f"{asked.slug}.ipynb", asked.notebook)
+        os.replace(work / f"{asked.slug}.json", asked.record)
         shutil.rmtree(work, ignore_errors=True)
-        if is_fresh(scale, name):
+        if asked.is_fresh():
             return 0
         problem = "its source was edited while it ran"
     detail = {"cell": None, "error": problem}
     if (work / "error.json").exists():
         with contextlib.suppress(ValueError):  # cut off by a full disk
             detail = json.loads((work / "error.json").read_text(encoding="utf-8"))
-    failure.write_text(json.dumps({"slug": name, "log": str(log), **detail}), encoding="utf-8")
+    asked.failure.write_text(json.dumps({"slug": name, "log": str(log), **detail}), encoding="utf-8")
     print(f"{name}: {detail['error']} (log: {log})", file=sys.stderr)
     return 1
 

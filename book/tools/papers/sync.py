@@ -3,7 +3,7 @@
 import sys
 
 from book.tools import ROOT, BookError
-from book.tools.notebooks import papers, sync
+from book.tools.papers.notebooks import papers, sync
 from shared.record import RecordError
 
 

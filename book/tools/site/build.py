@@ -16,12 +16,16 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from book.tools import BUILD, ROOT, BookError, cards, pages
-from book.tools import plan as planning
-from book.tools.keys import canonical
-from book.tools.memo import memo
-from book.tools.notebooks import config, notebook, papers, source
-from book.tools.run_one import ANSI
+from book.tools import BUILD, ROOT, BookError
+from book.tools.papers.keys import canonical
+from book.tools.papers.memo import memo
+from book.tools.papers.notebooks import config, notebook, papers, source
+from book.tools.runs.plan import Run, finished
+from book.tools.runs.run_one import ANSI
+from book.tools.site import cards
+from book.tools.site.context import Context
+from book.tools.site.header import answer, run_line
+from book.tools.site.pages import fill
 
 SOURCES = BUILD / "src"
 LINK = re.compile(r"\[([^\]]*)\]\([./]*notebooks/\w+/(\w+)\.ipynb(?:#[\w-]*)?\)")
@@ -34,7 +38,7 @@ def merge(slug: str, scale: str) -> nbformat.NotebookNode:
         BookError: the run's code cells are not today's.
     """
     today = notebook(source(slug).read_text(encoding="utf-8"))
-    run = nbformat.read(planning.outputs(scale, slug)[0], as_version=4)
+    run = nbformat.read(Run.of(slug, scale).notebook, as_version=4)
     code = {cell["id"]: cell for cell in run.cells if cell.cell_type == "code"}
     wanted = [cell for cell in today.cells if cell.cell_type == "code"]
     if [c["id"] for c in wanted] != list(code) or any(_differs(c, code[c["id"]]) for c in wanted):
@@ -107,10 +111,10 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
     """Every file of the site's source: path -> content."""
     files: dict[str, bytes] = {}
     books = {slug: merge(slug, scale) for slug in slugs}
-    context = pages.Context(scale, slugs, {slug: figures(book) for slug, book in books.items()})
+    context = Context(scale, slugs, {slug: figures(book) for slug, book in books.items()})
     for slug, book in books.items():
         part = papers()[slug]
-        header = nbformat.v4.new_markdown_cell(context.answer(slug) + context.run_line(slug))
+        header = nbformat.v4.new_markdown_cell(answer(context, slug) + run_line(context, slug))
         header["id"] = "run-line"
         book.cells.insert(1, header)
         show_cards(book, cards.cards(context.infos[slug], context.judged[slug]))
@@ -118,7 +122,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         py = source(slug)
         for path in (py, py.with_suffix(".ipynb")):
             files[f"downloads/{path.name}"] = path.read_bytes()
-        files[f"downloads/{slug}.json"] = planning.outputs(scale, slug)[1].read_bytes()
+        files[f"downloads/{slug}.json"] = Run.of(slug, scale).record.read_bytes()
         if context.figures[slug]:
             files[f"book/figures/{slug}.png"] = thumbnail(context.cover(slug)["png"])
     for path in sorted((ROOT / "book").rglob("*")):
@@ -128,7 +132,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         if name.startswith("book/_static/"):
             files[name.removeprefix("book/")] = path.read_bytes()
         elif path.suffix == ".md":
-            page = context.fill(path.read_text(encoding="utf-8"), name)
+            page = fill(context, path.read_text(encoding="utf-8"), name)
             files[name] = without_absent(page, slugs).encode()
         else:
             files[name] = path.read_bytes()
@@ -202,16 +206,12 @@ def build(scale: str, slugs: list[str]) -> Path:
 
     Papers that were not asked for are in it where a run of today's source is there.
     """
-    shown = [
-        slug
-        for slug in papers()
-        if slug in slugs or (planning.key_path(scale, slug).exists() and planning.is_fresh(scale, slug))
-    ]
+    shown = [slug for slug in papers() if slug in slugs or finished(slug, scale)]
     files = stage(scale, shown)
     html = html_folder(scale)
     front = html / "index.html"
     # What makes the pages: the tools, the docstrings that the reference shows, the versions of the builders.
-    makers = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "book" / "tools").glob("*.py"), ROOT / "requirements.lock"]
+    makers = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "book" / "tools").rglob("*.py"), ROOT / "requirements.lock"]
     tools = b"".join(path.read_bytes() for path in sorted(makers) if path.exists())
     state = hashlib.sha256(
         repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools

@@ -2,7 +2,7 @@
 
 The runs lie in a build folder of their own (`_build/drift`), so that runs of the same source, which `make book` would
 take as they are, are made anew: what drifts beneath the source are versions and machines. A drift that was killed goes
-on with what was finished. `python -m book.tools.drift` alone compares the runs that are there.
+on with what was finished. `python -m book.tools.upkeep.drift` alone compares the runs that are there.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 from collections import Counter
 
 from book.tools import BUILD, ROOT, BookError, cores
-from book.tools import plan as planning
-from book.tools.book import only_one, run
-from book.tools.notebooks import select
-from book.tools.pages import accepted
+from book.tools.papers.notebooks import select
+from book.tools.runs.plan import Run
+from book.tools.runs.schedule import only_one, run_all
+from book.tools.site.verdicts import accepted
 from shared import power
 from shared.claims import HOLDS, NOT_SEEN, REFUTED, REVERSED, TRIVIAL, judge
 from shared.data import DataError
@@ -98,7 +98,7 @@ def report(slugs: list[str], across: bool = False) -> int:
         if slug not in slugs:
             continue
         try:
-            new = read_record(planning.outputs("small", slug)[1])
+            new = read_record(Run.of(slug, "small").record)
         except RecordError:
             table.append([slug, "no run", "", "", ""])
             said.append(f"{slug}: there is no run at small: say make book PAPERS={slug}")
@@ -145,7 +145,7 @@ def main() -> int:
             if DONE.exists():
                 shutil.rmtree(BUILD)
             with only_one() as lock:
-                run("small", slugs, None, args.cores, "local", lock)
+                run_all([Run.of(slug, "small") for slug in slugs], args.cores, "local", lock)
         code = report(slugs, args.across)
         if args.again:
             DONE.touch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
-from book.tools.keys import SHOWING
+from book.tools.papers.keys import SHOWING
 
 QUIET = {"say", "table"}  # what such a cell may call of the paper
 MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "sort", "reverse", "add", "discard",

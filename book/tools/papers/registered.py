@@ -9,7 +9,7 @@ import subprocess
 import yaml
 
 from book.tools import ROOT, BookError
-from book.tools.notebooks import source
+from book.tools.papers.notebooks import source
 from shared.record import describe, registration
 
 PILOTS = ROOT / "results" / "pilot"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from book.tools import BUILD
-from book.tools.notebooks import papers
+from book.tools.papers.notebooks import papers
+from book.tools.runs.plan import Run
 from shared.record import RecordError, describe, results_digest, validate_record, write_json
 from shared.scales import resolve_seeds
 
@@ -31,11 +32,11 @@ def by_seed(scale: str, profile: str) -> bool:
     return scale == "full" and profile != "local"
 
 
-def run_names(slug: str, scale: str, seeds: list[int] | None = None) -> dict[str, list[int]]:
-    """Name of each group's run, such as `elr+0-4`, and its seeds; without `seeds`, those that the paper asks for."""
+def group_runs(slug: str, scale: str, seeds: list[int] | None = None) -> list[Run]:
+    """The run of each group of seeds; without `seeds`, of those that the paper asks for."""
     default = describe(slug)["seeds"][scale]
     parts = groups(resolve_seeds(seeds, default), scale, default)
-    return {f"{slug}+{part[0]}-{part[-1]}": part for part in parts}
+    return [Run(slug, scale, tuple(part), group=True) for part in parts]
 
 
 def merged_path(scale: str, slug: str) -> Path:

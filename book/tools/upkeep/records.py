@@ -12,10 +12,12 @@ import csv
 import json
 import sys
 
-from book.tools import ROOT, BookError, keys, pages, registered
-from book.tools import merge as merging
-from book.tools import plan as planning
-from book.tools.notebooks import papers, select
+from book.tools import ROOT, BookError
+from book.tools.papers import keys, registered
+from book.tools.papers.notebooks import papers, select
+from book.tools.runs import merge as merging
+from book.tools.runs.plan import Run
+from book.tools.site import verdicts as judged
 from shared.data import DataError
 from shared.record import RecordError, describe, read_record, registration, verdicts, write_json, write_whole
 from shared.show import effect_text
@@ -49,14 +51,14 @@ def readme_text(records: dict[str, dict]) -> str:
     begin, end = "<!-- table: begin -->", "<!-- table: end -->"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]
-    table = pages.papers_table(records, pages.stale_marks(records))
+    table = judged.papers_table(records, judged.stale_marks(records))
     return f"{head}{begin}\n{table}\n{end}{tail}"
 
 
 def refresh() -> None:
     """Write what is derived from the accepted records: verdicts.csv and the README's table."""
-    records = pages.accepted()
-    write_whole(ACCEPTED / "verdicts.csv", pages.csv_text(records))
+    records = judged.accepted()
+    write_whole(ACCEPTED / "verdicts.csv", judged.csv_text(records))
     write_whole(ROOT / "README.md", readme_text(records))
 
 
@@ -66,11 +68,11 @@ def picture(slugs: list[str]) -> None:
 
     from PIL import Image
 
-    from book.tools.site import figures, merge, thumbnail
+    from book.tools.site.build import figures, merge, thumbnail
 
     images = []
     for slug in slugs[:6]:
-        if not planning.outputs("small", slug)[0].exists():
+        if not Run.of(slug, "small").notebook.exists():
             return
         cover = describe(slug).get("cover")
         drawn = sorted(figures(merge(slug, "small")), key=lambda figure: figure["name"] != cover)
@@ -92,9 +94,9 @@ def made(slug: str, scale: str, merged: bool) -> dict:
         record = read_record(merging.merged_path(scale, slug))
         fresh = keys.is_todays(record) and record["results"]["seeds"] == keys.key(slug, scale)["seeds"]
     else:
-        planning.write_key(scale, slug)
-        fresh = planning.is_fresh(scale, slug)
-        record = read_record(planning.outputs(scale, slug)[1]) if fresh else {}
+        run = Run.of(slug, scale)
+        fresh = run.is_fresh()
+        record = read_record(run.record) if fresh else {}
     if not fresh:
         raise BookError(
             f"{slug} has no run of today's source at {scale}: run `make book SCALE={scale} PAPERS={slug}` first."

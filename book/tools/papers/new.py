@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from book.tools import ROOT, BookError
-from book.tools.notebooks import PARTS, papers, sync
+from book.tools.papers.notebooks import PARTS, papers, sync
 
 TEMPLATE = Path(__file__).parent / "template"
 

@@ -15,8 +15,8 @@ import jupytext
 import nbformat
 
 from book.tools import BookError
-from book.tools.notebooks import BADGE, cell_digest, cell_digests, notebook, source, sync
-from book.tools.plain import CAPTION, plain, with_myst, without_myst
+from book.tools.papers.notebooks import BADGE, cell_digest, cell_digests, notebook, source, sync
+from book.tools.papers.plain import CAPTION, plain, with_myst, without_myst
 from shared.record import RecordError
 
 

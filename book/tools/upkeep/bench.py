@@ -16,8 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from book.tools import cores, generated
-from book.tools.notebooks import papers
+from book.tools import cores
+from book.tools.papers.notebooks import papers
+from book.tools.upkeep import generated
 from shared.record import read_record
 from shared.scales import resolve_scale
 

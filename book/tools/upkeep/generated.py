@@ -16,7 +16,7 @@ from book.tools import ROOT
 from shared.record import results_digest
 
 LEFT_OUT = ("_build", ".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_cache")
-# Stands in for book/tools/run_one.py: what is left is the cost of planning and scheduling.
+# Stands in for book/tools/runs/run_one.py: what is left is the cost of planning and scheduling.
 STUB = '''"""A run that computes nothing: it files a ready notebook and record under the key that was asked for."""
 import json, sys
 from pathlib import Path
@@ -30,7 +30,7 @@ if __name__ == "__main__":
     (folder / f"{name}.ipynb").write_text("{}")
     (folder / f"{name}.json").write_text(text)
 else:  # what others import from there
-    from book.tools.real_run import *
+    from book.tools.runs.real_run import *
 '''
 
 
@@ -77,7 +77,7 @@ def trivial(folder: Path, count: int) -> Path:
     tree = copy(folder)
     notebooks = _empty(tree)
     _toc(tree, [])
-    python(tree, "-m", "book.tools.new", "--part", "noisy_labels", "--slug", "toy")
+    python(tree, "-m", "book.tools.papers.new", "--part", "noisy_labels", "--slug", "toy")
     slugs = [f"toy{i:03d}" for i in range(count)]
     for slug in slugs:
         for suffix in (".py", ".yml"):
@@ -90,14 +90,14 @@ def trivial(folder: Path, count: int) -> Path:
     ]
     bibliography.write_text(bibliography.read_text(encoding="utf-8") + "".join(entries), encoding="utf-8")
     _toc(tree, slugs)
-    python(tree, "-m", "book.tools.sync")
+    python(tree, "-m", "book.tools.papers.sync")
     python(tree, "-m", "book.tools.book", "--scale", "smoke", "--papers", slugs[0], "--no-site")  # one real run
     made = tree / "_build" / "runs" / "smoke" / "noisy_labels" / f"{slugs[0]}.json"
     text = made.read_text(encoding="utf-8")
     run = json.loads(text)["provenance"]
     (tree / "ready.json").write_text(text.replace(run["result_hash"], "HASH").replace(run["page_hash"], "PAGE"))
     shutil.rmtree(tree / "_build")
-    runner = tree / "book" / "tools" / "run_one.py"
+    runner = tree / "book" / "tools" / "runs" / "run_one.py"
     runner.rename(runner.with_name("real_run.py"))
     runner.write_text(STUB)
     return tree
@@ -105,14 +105,10 @@ def trivial(folder: Path, count: int) -> Path:
 
 def executed(folder: Path, count: int, scale: str) -> Path:
     """A book of `count` papers, each a run of this book at `scale` under another name, with all its outputs."""
-    from book.tools import plan
-    from book.tools.notebooks import papers
+    from book.tools.papers.notebooks import papers
+    from book.tools.runs.plan import Run, finished
 
-    given = {
-        slug: part
-        for slug, part in papers().items()
-        if plan.key_path(scale, slug).exists() and plan.is_fresh(scale, slug)
-    }
+    given = {slug: part for slug, part in papers().items() if finished(slug, scale)}
     if not given:
         raise RuntimeError(f"There is no run at {scale} to copy: say make book SCALE={scale} first.")
     tree = copy(folder)
@@ -139,14 +135,14 @@ def executed(folder: Path, count: int, scale: str) -> Path:
             page.write_text(
                 "\n".join(line for line in text.split("\n") if "](../notebooks/" not in line), encoding="utf-8"
             )
-    python(tree, "-m", "book.tools.sync")
-    program = "import sys; from book.tools import notebooks, plan; plan.plan(sys.argv[1], list(notebooks.papers()))"
+    python(tree, "-m", "book.tools.papers.sync")
+    program = "import sys; from book.tools.papers import notebooks; from book.tools.runs import plan; plan.plan([plan.Run.of(slug, sys.argv[1]) for slug in notebooks.papers()])"
     python(tree, "-c", program, scale)
     runs = tree / "_build" / "runs" / scale / "noisy_labels"
     runs.mkdir(parents=True, exist_ok=True)
     for i, slug in enumerate(slugs):
         old = list(given)[i % len(given)]
-        book, record = plan.outputs(scale, old)
+        book, record = Run.of(old, scale).notebook, Run.of(old, scale).record
         outputs = [cell for cell in nbformat.read(book, as_version=4).cells if cell.cell_type == "code"]
         today = nbformat.read(notebooks / f"{slug}.ipynb", as_version=4)
         for cell, run in zip([cell for cell in today.cells if cell.cell_type == "code"], outputs, strict=True):

@@ -11,11 +11,12 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from book.tools import BUILD, ROOT, BookError, cores, keys
-from book.tools import plan as planning
-from book.tools.book import only_one, run
-from book.tools.notebooks import select
-from book.tools.registered import PILOTS, read_pilot
+from book.tools import BUILD, ROOT, BookError, cores
+from book.tools.papers import keys
+from book.tools.papers.notebooks import select
+from book.tools.papers.registered import PILOTS, read_pilot
+from book.tools.runs.plan import Run
+from book.tools.runs.schedule import only_one, run_all
 from shared import power
 from shared.data import DataError
 from shared.record import RecordError, claim_digest, claim_values, describe, read_record, write_json
@@ -104,13 +105,15 @@ def main() -> int:
             raise BookError(f"Pilot seeds are {FIRST} and up, two at least: others are reported, and must be unseen.")
         if BUILD == ROOT / "_build":
             raise BookError("Name a folder for these runs in $BOOK_BUILD, as `make pilot` does.")
+        runs = [Run.of(slug, "small", seeds) for slug in slugs]
         with only_one() as lock:
-            good = run("small", slugs, seeds, args.cores, "local", lock)
+            good = run_all(runs, args.cores, "local", lock)
         bad = []
-        for slug in slugs:
-            if not planning.is_fresh("small", slug, seeds):
+        for run in runs:
+            slug = run.slug
+            if not run.is_fresh():
                 continue
-            new = file(slug, read_record(planning.outputs("small", slug)[1]), args.why)
+            new = file(slug, read_record(run.record), args.why)
             write_json(PILOTS / f"{slug}.json", new)
             print(f"\n{slug}: {len(seeds)} pilot seeds for {new['planned']} planned\n{table(new['claims'])}")
             bad += [name for name, claim in new["claims"].items() if claim["primary"] and not claim["powered"]]

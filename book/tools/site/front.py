@@ -1,0 +1,100 @@
+"""Parts of the front page and of the parts' introductions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+
+from book.tools.papers.notebooks import PARTS, colab_url
+from book.tools.site import across, cards
+from book.tools.site.context import Context
+from book.tools.site.tables import filtered_table
+from book.tools.site.verdicts import counted, name, tally
+from shared import claims as stats
+
+
+def papers(context: Context, page: str) -> str:
+    """The papers as an HTML table that the page's script filters and sorts."""
+    body = []
+    for slug in context.slugs:
+        info, outcomes = context.infos[slug], context.outcomes[slug]
+        primary = [claim for claim in info["claims"] if claim.get("primary")]
+        got = "|".join(dict.fromkeys(outcomes[c["id"]].verdict for c in primary or info["claims"]))
+        seconds = context.records[slug]["provenance"]["seconds"]
+        said = "".join(
+            f"<li>{cards.chip(claim, context.judged[slug][claim['id']])} {escape(claim['sentence'])}<br>"
+            f"<small>{cards.figures(claim, context.judged[slug][claim['id']])}</small></li>"
+            for claim in primary
+        )
+        found = f'<ul class="primary">{said}</ul>' if said else escape(tally(info, outcomes))
+        body.append(
+            f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
+            f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(name(info))}</a>'
+            f"<br>{escape(info['title'])} ({info['year']})<br><small>{escape(PARTS[info['part']])}; "
+            f"{info['fidelity']}</small></td><td>{found}</td>"
+            f'<td class="number" data-sort="{seconds:.1f}">{seconds:.0f}&nbsp;s</td>'
+            f'<td><a href="{colab_url(slug, info["part"])}" aria-label="{escape(slug)} in Colab">Colab</a></td></tr>'
+        )
+    heads = [("paper", 1), ("what its title rests on, and what came out", 0), ("run", 1), ("open", 0)]
+    return filtered_table(context, "papers", "papers", heads, body)
+
+
+def counts(context: Context, page: str) -> str:
+    """Totals, each with its denominator."""
+    origin = {
+        (slug, c["id"]): c.get("origin", "paper") for slug in context.slugs for c in context.infos[slug]["claims"]
+    }
+    every = [(o.verdict, origin[slug, claim]) for slug in context.slugs for claim, o in context.outcomes[slug].items()]
+    total = Counter(verdict for verdict, whose in every if whose == "paper")
+    untested = Counter({v: total.pop(v) for v in (stats.NOT_RUN, stats.NOT_TESTABLE) if v in total})
+    own = len(every) - sum(total.values()) - sum(untested.values())
+    count = sum(total.values())
+    return (
+        f"{len(context.slugs)} paper{'s' * (len(context.slugs) > 1)}; {count} of their claims tested: {counted(total)}. "
+        + (f"{counted(untested)}. " if untested else "")
+        + (f"Beside them, {own} questions that the papers did not ask. " if own else "")
+        + f"All runs together took {sum(r['provenance']['seconds'] for r in context.records.values()):.0f} s of one core."
+    )
+
+
+def wall(context: Context, page: str) -> str:
+    """The parts as cards with a picture each, at the top of the front page."""
+    drawn = [slug for slug in context.slugs if context.figures[slug]]
+    first = {context.infos[slug]["part"]: slug for slug in reversed(drawn)}
+    parts = []
+    for part, slug in sorted(first.items(), key=lambda item: list(PARTS).index(item[0])):
+        figure = context.cover(slug)
+        count = sum(info["part"] == part for info in context.infos.values())
+        parts.append(
+            f"```{{grid-item-card}}\n:link: parts/{part}\n:link-type: doc\n:class-card: book-cover\n"
+            f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n"
+            f"**{PARTS[part]}** ({count} paper{'s' * (count > 1)})\n```"
+        )
+    columns = "1 2 2 2" if len(parts) < 3 else "2 2 4 4"
+    return f"````{{grid}} {columns}\n:gutter: 2\n\n" + "\n\n".join(parts) + "\n````"
+
+
+def part(context: Context, page: str) -> str:
+    part = page.rsplit("/", 1)[1].removesuffix(".md")
+    mine = {slug: record for slug, record in context.records.items() if context.infos[slug]["part"] == part}
+    items = [
+        f"- [{context.infos[slug]['title']}](../../notebooks/{part}/{slug}.ipynb): {context.infos[slug]['finding']} "
+        f"({tally(context.infos[slug], context.outcomes[slug])})"
+        for slug in mine
+    ]
+    return "\n".join(items)
+
+
+def across_papers(context: Context, page: str) -> str:
+    """The figure that compares the papers of a part, where there is one."""
+    part = page.rsplit("/", 1)[1].removesuffix(".md")
+    drawn = across.draw(part, context.records)
+    if drawn is None:
+        return ""
+    png, alt = drawn
+    context.made[f"book/figures/{part}.png"] = png
+    return (
+        f"```{{figure}} ../figures/{part}.png\n:name: fig-{part}-across\n:alt: {alt}\n\nTest accuracy against the share of wrong "
+        "labels for the papers that measure it, each beside its baselines; bars are 95 % intervals over seeds. Data, networks and "
+        "tasks differ from panel to panel: compare curves inside a panel, not between panels.\n```"
+    )
