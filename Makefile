@@ -12,6 +12,7 @@ WHAT ?=
 WHY ?=
 NOTEBOOK ?=
 REPEATS ?=
+HOURS ?=
 TESTS ?= tests
 export PYTHONPATH := .
 
@@ -55,8 +56,8 @@ pull: ready ## bring edits of an .ipynb back into its .py: NOTEBOOK=elr, or the 
 notebook: ready ## a new paper from the template: PART=noisy_labels SLUG=my_paper
 	@$(BIN)/python -m book.tools.papers.new --part "$(PART)" --slug "$(SLUG)"
 
-records: ready ## run at small (SCALE=full: the papers named), show what changed, accept the records
-	@$(BIN)/python -m book.tools.upkeep.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)"
+records: ready ## run at small, show what changed, accept the records; SCALE=full: the papers named, or the queue (HOURS=1 runs it)
+	@$(BIN)/python -m book.tools.upkeep.records --papers "$(PAPERS)" --scale "$(SCALE)" --profile "$(PROFILE)" --hours "$(HOURS)"
 
 pilot: ready ## run the papers named on pilot seeds (100 and up): what the planned seeds could detect; WHY="..." of a dropped regime
 	@BOOK_BUILD="$$PWD/_build/pilot" $(BIN)/python -m book.tools.upkeep.pilot --papers "$(PAPERS)" --seeds "$(SEEDS)" --why "$(WHY)" $(if $(CORES),--cores $(CORES))

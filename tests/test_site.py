@@ -18,9 +18,10 @@ from book.tools import ROOT
 from book.tools.papers.notebooks import papers, repository
 from book.tools.runs.plan import Run
 from book.tools.site import build as site
+from book.tools.site.compare import comparisons
 from book.tools.site.verdicts import accepted
 from shared.data import catalog
-from shared.record import describe
+from shared.record import describe, read_record
 
 pytestmark = pytest.mark.xdist_group("site")  # one worker, so that the site is built once
 PAPERS = papers()
@@ -47,9 +48,12 @@ def pages(html, request):
     """Every page of the table of contents (of the papers chosen), parsed: path -> soup."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     names = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    names += [f"book/results/{part}" for part in dict.fromkeys(PAPERS.values())]
     chosen = request.config.getoption("--papers").split()
     if chosen:
         names = [name for name in names if not name.startswith("notebooks/") or name.split("/")[2] in chosen]
+        parts = {PAPERS[slug] for slug in chosen}
+        names = [n for n in names if not n.startswith(("book/parts/", "book/results/")) or n.split("/")[2] in parts]
     return {name: BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
 
 
@@ -124,7 +128,7 @@ def plain(text):
 
 def test_runs_at_full_are_shown_apart(pages):
     """Their claims stand on the results page, and the paper's own page says when they were run."""
-    found, whole = accepted("full"), pages["book/results"].get_text()
+    found = accepted("full")
     assert found
     for slug, part in PAPERS.items():
         line = pages[f"notebooks/{part}/{slug}"].find(class_="book-run").get_text()
@@ -132,13 +136,14 @@ def test_runs_at_full_are_shown_apart(pages):
             assert "full: no accepted run" in line
             continue
         assert f"full: run on {found[slug]['provenance']['date'][:10]}" in line
-        anchor = pages["book/results"].find(id=f"full-{slug.replace('_', '-')}")
+        results = pages[f"book/results/{part}"]
+        anchor = results.find(id=f"full-{slug.replace('_', '-')}")
         table = plain(anchor.find_next("table").get_text())
         claims = describe(slug)["claims"]
         tested = [c for c in claims if "full" not in c.get("untestable", {})]
         assert tested and not [c["id"] for c in tested if plain(c["sentence"]) not in table]
         assert not [c["id"] for c in claims if c not in tested and plain(c["sentence"]) in table]
-    assert "As a file: records_full.json" in whole
+        assert "As a file: records_full.json" in results.get_text()
 
 
 def test_every_picture_has_alt_text(pages):
@@ -147,11 +152,32 @@ def test_every_picture_has_alt_text(pages):
             assert len(image.get("alt", "").split()) >= 3, f"{name}: {image.get('src')}"
 
 
-def test_the_results_page_has_every_claim(pages):
-    rows = pages["book/results"].select("table#claims tbody tr")
-    assert len(rows) == sum(len(describe(slug)["claims"]) for slug in PAPERS)
-    drawn = [svg for svg in pages["book/results"].select("svg.interval-drawing")]
-    assert len(drawn) > len(rows) / 2 and all(re.match("Effect .*; delta ", svg["aria-label"]) for svg in drawn)
+def test_the_results_pages_have_every_claim(pages):
+    for part in set(PAPERS.values()):
+        page = pages[f"book/results/{part}"]
+        rows = page.select("table#claims tbody tr")
+        claims = [claim for slug, p in PAPERS.items() if p == part for claim in describe(slug)["claims"]]
+        assert len(rows) == len(claims)
+        kinds = [row["data-kind"] for row in rows]
+        assert kinds == sorted(kinds, key=["primary", "claim", "our question"].index), "what titles rest on comes first"
+        drawn = page.select("tbody svg.interval-drawing")
+        assert len(drawn) > len(rows) / 2 and all(re.match("Effect .*; delta ", svg["aria-label"]) for svg in drawn)
+        assert page.select("thead svg") and page.select("tfoot svg"), "the drawings have an axis at both ends"
+    primary = [c for slug in PAPERS for c in describe(slug)["claims"] if c.get("primary")]
+    assert len(pages["book/results"].select("table#claims tbody tr")) == len(primary)
+
+
+def test_which_method_has_every_comparison(pages):
+    """Each setting is a row with the record's own means, best first, and a way to the function for one's own data."""
+    rows = pages["book/which_method"].select("table#methods tbody tr")
+    wanted = [
+        c for slug in PAPERS for c in comparisons(slug, describe(slug), read_record(Run.of(slug, "smoke").record))
+    ]
+    assert len(rows) == len(wanted) > len(PAPERS) / 2
+    for row, c in zip(rows, wanted):
+        listed = [item.get_text() for item in row.select("ol.ranked li .words")]
+        assert [m.method in text for m, text in zip(c.measured, listed)] == [True] * len(c.measured)
+        assert row.select(f"a[href$='{c.slug}.html#on-your-own-data']")
 
 
 @pytest.mark.parametrize("slug", PAPERS)
@@ -163,7 +189,7 @@ def test_every_claim_is_a_card_that_results_link_to(pages, slug):
         text = plain(cards[f"claim-{claim['id'].replace('_', '-')}"])
         assert plain(claim["sentence"]) in text and ("our question" in text) == (claim.get("origin") == "book")
         link = f"notebooks/{PAPERS[slug]}/{slug}.html#claim-{claim['id'].replace('_', '-')}"
-        assert pages["book/results"].select(f"table#claims a[href$='{link}']"), link
+        assert pages[f"book/results/{PAPERS[slug]}"].select(f"table#claims a[href$='{link}']"), link
     primary = [claim for claim in info["claims"] if claim.get("primary")]
     box = page.select(".book-answer-box")
     assert len(box) == bool(primary)
@@ -242,9 +268,9 @@ def visit(browser, html, request):
     assert not problems, problems
 
 
-PAGES = ["book/index", "book/results", "book/how_to_read", "book/glossary", "book/data", "book/reference",
+PAGES = ["book/index", "book/which_method", "book/results", "book/how_to_read", "book/glossary", "book/data", "book/reference",
          *(f"notebooks/{part}/{slug}" for slug, part in PAPERS.items()),
-         *sorted({f"book/parts/{part}" for part in PAPERS.values()})]  # fmt: skip
+         *sorted({f"book/{what}/{part}" for part in PAPERS.values() for what in ("parts", "results")})]  # fmt: skip
 
 LOOK = """() => {
   const column = document.querySelector('.bd-article') || document.querySelector('article');
@@ -293,24 +319,30 @@ def test_formulas_are_set_without_a_network(visit):
 
 
 def test_the_claims_filter(visit):
-    page = visit("book/results")
+    slug = next(slug for slug, part in PAPERS.items() if part == "noisy_labels")
+    page = visit("book/results/noisy_labels")
     rows = page.locator("table#claims tbody tr")
     total = rows.count()
     assert page.locator("table#claims tbody tr:visible").count() == total
-    slug = list(PAPERS)[0]
     page.get_by_label("text").fill(describe(slug)["claims"][0]["sentence"][:40])
     shown = page.locator("table#claims tbody tr:visible")
     assert 1 <= shown.count() < total
     assert page.locator("[data-count]").inner_text() == f"{shown.count()} of {total} claims"
     page.get_by_label("text").fill("")
-    part = PAPERS[slug]
-    page.get_by_label("part").select_option(part)
-    wanted = sum(len(describe(s)["claims"]) for s, p in PAPERS.items() if p == part)
-    assert page.locator("table#claims tbody tr:visible").count() == wanted
+    page.get_by_label("paper").select_option(slug)
+    assert page.locator("table#claims tbody tr:visible").count() == len(describe(slug)["claims"])
+
+
+def test_a_reader_finds_methods_for_images_with_wrong_labels(visit):
+    page = visit("book/which_method", query="?data=images&wrong-labels=about+20+%25")
+    shown = page.locator("table#methods tbody tr:visible")
+    assert 0 < shown.count() < page.locator("table#methods tbody tr").count()
+    assert all(row.get_attribute("data-wrong-labels") == "about 20 %" for row in shown.all())
+    assert page.get_by_label("wrong labels").input_value() == "about 20 %"
 
 
 def test_the_address_keeps_the_filter(visit):
-    page = visit("book/results", query="?verdict=holds&fidelity=method")
+    page = visit("book/results/noisy_labels", query="?verdict=holds&fidelity=method")
     shown = page.locator("table#claims tbody tr:visible")
     assert 0 < shown.count() < page.locator("table#claims tbody tr").count()
     assert all(row.get_attribute("data-verdict") == "holds" for row in shown.all())
@@ -367,7 +399,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def test_claims_sort_by_effect_and_exact_ones_come_last(visit):
-    page = visit("book/results")
+    page = visit("book/results/noisy_labels")
     page.get_by_role("button", name="effect in units of delta").click()
     keys = [c.get_attribute("data-sort") for c in page.locator("#claims td[data-sort]").all()]
     numbers = [float(key) for key in keys if key]
@@ -391,8 +423,9 @@ def test_axe_finds_no_serious_violation(visit, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     slug = next(iter(PAPERS))
-    kinds = ["book/index", "book/results", "book/glossary", "book/data", "book/reference"]
-    for name in [*kinds, f"book/parts/{PAPERS[slug]}", f"notebooks/{PAPERS[slug]}/{slug}"]:
+    kinds = ["book/index", "book/results", "book/which_method", "book/glossary", "book/data", "book/reference"]
+    part = PAPERS[slug]
+    for name in [*kinds, f"book/results/{part}", f"book/parts/{part}", f"notebooks/{PAPERS[slug]}/{slug}"]:
         found = Axe().run(visit(name, scheme=scheme), options={"preload": False}).response["violations"]
         grave = [
             f"{name}: {v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}"

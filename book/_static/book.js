@@ -14,7 +14,7 @@ document.addEventListener("DOMContentLoaded", () => {
           const wanted = input.value.trim().toLowerCase();
           if (!wanted) return true;
           if (input.dataset.filter === "text") return row.textContent.toLowerCase().includes(wanted);
-          return row.dataset[input.dataset.filter].toLowerCase().split("|").includes(wanted);
+          return (row.getAttribute("data-" + input.dataset.filter) || "").toLowerCase().split("|").includes(wanted);
         });
         row.hidden = !fits;
         shown += fits;

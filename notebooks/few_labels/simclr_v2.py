@@ -19,7 +19,7 @@
 #
 # **Part.** Learning from few labels. **Fidelity**: method. The three stages, the losses and the three-layer head are the paper's; images, networks, optimiser and length of training are smaller or simpler.
 #
-# **The published run**: not stated in what was read; ImageNet, 800 epochs of contrastive pretraining in batches of 4,096. **This notebook**: at `small` about 150 s of one core. At `full` two pretrainings of 100 epochs on CIFAR-10 (ResNet-18 and one twice as wide), for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/few_labels/simclr_v2.ipynb).
+# **The published run**: not stated in what was read; ImageNet, 800 epochs of contrastive pretraining in batches of 4,096. **This notebook**: at `small` about 2 minutes of one core. At `full` two pretrainings of 100 epochs on CIFAR-10 (ResNet-18 and one twice as wide), for one GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/few_labels/simclr_v2.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

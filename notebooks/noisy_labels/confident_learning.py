@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. The paper's votes and the predictions of its networks, as released, are counted again; the flagging runs on other data, crowd ratings of short texts with a whole panel as judge.
 #
-# **The published run**: not stated; people checked the flagged labels of ten test sets, and 34 pretrained ImageNet and 13 CIFAR-10 networks were scored again. **This notebook**: at `small` about 10 s of one core. At `full` the same, and the cross-validated probabilities that the authors released for CIFAR-10 and 20 newsgroups (2 MB), about 15 s of one core; images and texts of the test sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/confident_learning.ipynb).
+# **The published run**: not stated; people checked the flagged labels of ten test sets, and 34 pretrained ImageNet and 13 CIFAR-10 networks were scored again. **This notebook**: at `small` less than a minute of one core. At `full` the same, and the cross-validated probabilities that the authors released for CIFAR-10 and 20 newsgroups (2 MB), about 15 s of one core; images and texts of the test sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/confident_learning.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Loss, clamping, targets, order of the updates, noise and learning rates are the authors'; images, network and number of steps are smaller.
 #
-# **The published run**: ResNet-34 on CIFAR-10, 120 epochs: 1.1 hours on one V100 (Table I.1). **This notebook**: at `small` two to three minutes of one core. At `full` four runs of 120 epochs of a ResNet-18 on CIFAR-10, two of them with labels that people got wrong, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
+# **The published run**: ResNet-34 on CIFAR-10, 120 epochs: 1.1 hours on one V100 (Table I.1). **This notebook**: at `small` about 3 minutes of one core. At `full` four runs of 120 epochs of a ResNet-18 on CIFAR-10, two of them with labels that people got wrong, for one GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/elr.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Masks, choice of k, the split batches and the exchange of Co-teaching are those of the authors' code; images, network and length of training are smaller, and the toy regression is rebuilt from its caption.
 #
-# **The published run**: not stated; the authors' README says that one GTX 1080 Ti is enough. **This notebook**: at `small` about 90 s of one core. At `full` six runs of 40 epochs of a ResNet-18 on CIFAR-10 and their fine-tuning, some hours of one GPU by our estimate; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nested_dropout.ipynb).
+# **The published run**: not stated; the authors' README says that one GTX 1080 Ti is enough. **This notebook**: at `small` about 1 minute of one core. At `full` six runs of 40 epochs of a ResNet-18 on CIFAR-10 and their fine-tuning, some hours of one GPU by our estimate. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nested_dropout.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: stand-in. Purchase, two-stage training, early stopping, variants and frontier are the paper's; a linear head on frozen sentence vectors stands for a fine-tuned language model.
 #
-# **The published run**: LoRA fine-tuning of Llama-3-8B with some 30000 example passes per stage; time not stated. **This notebook**: at `small` about 70 s of one core. At `full` the same data on a finer grid of budgets; some five minutes of one core; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/quantity_quality.ipynb).
+# **The published run**: LoRA fine-tuning of Llama-3-8B with some 30000 example passes per stage; time not stated. **This notebook**: at `small` about 1 minute of one core. At `full` the same data on a finer grid of budgets; some five minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/quantity_quality.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The formulas were read in reproductions of the paper's pages; the constants, and how many points are dropped and drawn, could not be read and are ours.
 #
-# **The published run**: CIFAR-10 and CIFAR-100 with imbalances 10 and 100 and noise of 10 to 50 %, ResNet-32. **This notebook**: at `small` about 125 s of one core. At `full` MoCo for 200 epochs and some two dozen classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
+# **The published run**: CIFAR-10 and CIFAR-100 with imbalances 10 and 100 and noise of 10 to 50 %, ResNet-32. **This notebook**: at `small` about 2 minutes of one core. At `full` MoCo for 200 epochs and some two dozen classifiers of 60 epochs with a ResNet-18 on long-tailed CIFAR-10, for one GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/rcal.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

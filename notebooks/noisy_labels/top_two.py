@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Model, both stages, the four simulated crowds, two of the rivals and three real crowds (at `full`) are the paper's; below `full` sentiment ratings are the real crowd, and no network is trained on CIFAR-10H.
 #
-# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` about 60 s of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
+# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` less than a minute of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

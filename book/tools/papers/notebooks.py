@@ -15,7 +15,7 @@ import yaml
 from book.tools import ROOT, BookError
 from book.tools.papers.memo import memo
 from book.tools.papers.plain import plain
-from shared.record import describe
+from shared.record import RecordError, describe, read_record
 
 PARTS = {
     "few_labels": "Learning from few labels",
@@ -151,10 +151,21 @@ def card_cell(slug: str) -> str:
             f"**Part.** {PARTS[info['part']]}. **Fidelity**: {info['fidelity']}. {info['fidelity_note']}",
             "",
             f"**The published run**: {_sentence(info['published_run'])} **This notebook**: "
-            f"at `small` {_sentence(info['cost']['small'])} At `full` {_sentence(info['cost']['full'])} "
+            f"{_sentence(small_cost(slug))} At `full` {_sentence(info['cost']['full'])} "
             f"[Open in Colab]({colab_url(slug, info['part'])}).",
         ]
     )
+
+
+def small_cost(slug: str) -> str:
+    """What a run at `small` costs, in words, from the accepted record."""
+    try:
+        seconds = read_record(ROOT / "results" / "small" / f"{slug}.json")["provenance"]["cpu_seconds"]
+    except RecordError:
+        return "at `small` on one core of a CPU"
+    minutes = max(1, round(seconds / 60))
+    words = "less than a minute" if seconds < 50 else f"about {minutes} minute{'s' * (minutes > 1)}"
+    return f"at `small` {words} of one core"
 
 
 def _sentence(text: str) -> str:

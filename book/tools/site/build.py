@@ -19,10 +19,11 @@ import yaml
 from book.tools import BUILD, ROOT, BookError
 from book.tools.papers.keys import canonical
 from book.tools.papers.memo import memo
-from book.tools.papers.notebooks import config, notebook, papers, source
+from book.tools.papers.notebooks import PARTS, config, notebook, papers, source
 from book.tools.runs.plan import Run, finished
 from book.tools.runs.run_one import ANSI
-from book.tools.site import cards
+from book.tools.site import cards, results
+from book.tools.site.compare import parts_of
 from book.tools.site.context import Context
 from book.tools.site.header import answer, run_line
 from book.tools.site.pages import fill
@@ -136,6 +137,8 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
             files[name] = without_absent(page, slugs).encode()
         else:
             files[name] = path.read_bytes()
+    for part in parts_of(context):
+        files[f"book/results/{part}.md"] = results.part_page(context, part).encode()
     files.update(context.made)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
@@ -143,6 +146,10 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
             c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"].split("/")[2] in slugs
         ]
         for chapter in part["chapters"]:  # the sidebar shows short names
+            if chapter["file"] == "book/results":
+                chapter["sections"] = [
+                    {"file": f"book/results/{name}", "title": PARTS[name]} for name in parts_of(context)
+                ]
             slug = chapter["file"].split("/")[-1]
             if chapter["file"].startswith("notebooks/") and context.infos[slug].get("short"):
                 chapter["title"] = context.infos[slug]["short"]

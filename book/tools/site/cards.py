@@ -107,6 +107,20 @@ def drawing(claim: dict, outcome: stats.Outcome) -> str:
     )
 
 
+def axis() -> str:
+    """The axis that all drawings share, in deltas, for the ends of a column of them."""
+    place = lambda v: 120 + v / REACH * 112  # noqa: E731
+    ticks = "".join(
+        f'<line x1="{place(v):g}" x2="{place(v):g}" y1="2" y2="7" class="zero"/>'
+        f'<text x="{place(v):g}" y="19" text-anchor="middle">{v:+d}</text>'.replace("+0", "0")
+        for v in (-4, -2, 0, 1, 2, 4)
+    )
+    return (
+        '<svg class="interval-drawing" role="img" width="240" height="22" viewBox="0 0 240 22" '
+        f'aria-label="Axis of the drawings below: effects in deltas, from -4 to 4"><line x1="8" x2="232" y1="2" y2="2" class="zero"/>{ticks}</svg>'
+    )
+
+
 def figures(claim: dict, judged: Judged) -> str:
     """The numbers of a claim as one line of text."""
     o = judged.outcome

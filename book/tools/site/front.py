@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from html import escape
 
 from book.tools.papers.notebooks import PARTS, colab_url
-from book.tools.site import across, cards
+from book.tools.site import cards
+from book.tools.site.compare import chips, parts_of
 from book.tools.site.context import Context
 from book.tools.site.tables import filtered_table
 from book.tools.site.verdicts import counted, name, tally
@@ -20,23 +22,33 @@ def papers(context: Context, page: str) -> str:
         info, outcomes = context.infos[slug], context.outcomes[slug]
         primary = [claim for claim in info["claims"] if claim.get("primary")]
         got = "|".join(dict.fromkeys(outcomes[c["id"]].verdict for c in primary or info["claims"]))
-        seconds = context.records[slug]["provenance"]["seconds"]
+        seconds = context.records[slug]["provenance"]["cpu_seconds"]
         said = "".join(
             f"<li>{cards.chip(claim, context.judged[slug][claim['id']])} {escape(claim['sentence'])}<br>"
             f"<small>{cards.figures(claim, context.judged[slug][claim['id']])}</small></li>"
             for claim in primary
         )
         found = f'<ul class="primary">{said}</ul>' if said else escape(tally(info, outcomes))
+        kinds, problems = chips(info)
+        marks = " ".join(f'<span class="own">{escape(words)}</span>' for words in (*kinds, *problems))
         body.append(
-            f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}">'
+            f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}" '
+            f'data-data="{"|".join(kinds)}">'
             f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(name(info))}</a>'
-            f"<br>{escape(info['title'])} ({info['year']})<br><small>{escape(PARTS[info['part']])}; "
+            f"<br>{escape(info['title'])} ({info['year']})<br>{marks}<br><small>{escape(PARTS[info['part']])}; "
             f"{info['fidelity']}</small></td><td>{found}</td>"
             f'<td class="number" data-sort="{seconds:.1f}">{seconds:.0f}&nbsp;s</td>'
             f'<td><a href="{colab_url(slug, info["part"])}" aria-label="{escape(slug)} in Colab">Colab</a></td></tr>'
         )
     heads = [("paper", 1), ("what its title rests on, and what came out", 0), ("run", 1), ("open", 0)]
-    return filtered_table(context, "papers", "papers", heads, body)
+    used = list(dict.fromkeys(kind for slug in context.slugs for kind in chips(context.infos[slug])[0]))
+    options = {
+        "part": [(part, PARTS[part]) for part in parts_of(context)],
+        "data": [(kind, kind) for kind in used],
+        "verdict": [(verdict, verdict) for verdict in stats.VERDICTS],
+        "fidelity": [(f, f) for f in dict.fromkeys(info["fidelity"] for info in context.infos.values())],
+    }
+    return filtered_table("papers", "papers", heads, body, options)
 
 
 def counts(context: Context, page: str) -> str:
@@ -53,8 +65,14 @@ def counts(context: Context, page: str) -> str:
         f"{len(context.slugs)} paper{'s' * (len(context.slugs) > 1)}; {count} of their claims tested: {counted(total)}. "
         + (f"{counted(untested)}. " if untested else "")
         + (f"Beside them, {own} questions that the papers did not ask. " if own else "")
-        + f"All runs together took {sum(r['provenance']['seconds'] for r in context.records.values()):.0f} s of one core."
+        + f"All runs together took {sum(r['provenance']['cpu_seconds'] for r in context.records.values()):.0f} s of one core."
     )
+
+
+def times(context: Context, page: str) -> str:
+    """How long a run takes, from the records."""
+    seconds = sorted(record["provenance"]["cpu_seconds"] for record in context.records.values())
+    return f"{seconds[0]:.0f} to {seconds[-1]:.0f} s of one CPU core, {statistics.median(seconds):.0f} s at the median"
 
 
 def wall(context: Context, page: str) -> str:
@@ -70,11 +88,12 @@ def wall(context: Context, page: str) -> str:
             f":img-top: figures/{slug}.png\n:img-alt: {' '.join(figure['alt'].split())}\n\n"
             f"**{PARTS[part]}** ({count} paper{'s' * (count > 1)})\n```"
         )
-    columns = "1 2 2 2" if len(parts) < 3 else "2 2 4 4"
+    columns = "1 2 2 2" if len(parts) < 3 else "1 2 3 3" if len(parts) == 3 else "2 2 4 4"
     return f"````{{grid}} {columns}\n:gutter: 2\n\n" + "\n\n".join(parts) + "\n````"
 
 
 def part(context: Context, page: str) -> str:
+    """The papers of a part, as a list."""
     part = page.rsplit("/", 1)[1].removesuffix(".md")
     mine = {slug: record for slug, record in context.records.items() if context.infos[slug]["part"] == part}
     items = [
@@ -83,18 +102,3 @@ def part(context: Context, page: str) -> str:
         for slug in mine
     ]
     return "\n".join(items)
-
-
-def across_papers(context: Context, page: str) -> str:
-    """The figure that compares the papers of a part, where there is one."""
-    part = page.rsplit("/", 1)[1].removesuffix(".md")
-    drawn = across.draw(part, context.records)
-    if drawn is None:
-        return ""
-    png, alt = drawn
-    context.made[f"book/figures/{part}.png"] = png
-    return (
-        f"```{{figure}} ../figures/{part}.png\n:name: fig-{part}-across\n:alt: {alt}\n\nTest accuracy against the share of wrong "
-        "labels for the papers that measure it, each beside its baselines; bars are 95 % intervals over seeds. Data, networks and "
-        "tasks differ from panel to panel: compare curves inside a panel, not between panels.\n```"
-    )

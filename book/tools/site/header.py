@@ -32,16 +32,19 @@ def run_line(context: Context, slug: str) -> str:
     if slug in context.full:
         full_text = f"`full`: [run on {context.full[slug]['provenance']['date'][:10]}](full-{slug.replace('_', '-')})"
     threads = ", one thread" if p["device"] == "cpu" and results["scale"] != "full" else ""
+    # What a reader waits for is the wall clock; beside other work it tells how busy the machine was.
+    slow = p["device"] == "cpu" and p["seconds"] > 1.3 * p["cpu_seconds"]
+    busy = f" ({p['seconds']:.0f} s by the clock of a busy machine)" if slow else ""
     changed = " with changes not yet committed" if p["dirty"] else ""
     issue = f"{url}/issues/new?title={slug}%3A%20a%20cell%20fails"
     return (
         f":::{{div}} book-run\n**This page** shows a run at `{results['scale']}` with {len(results['seeds'])} seeds: "
-        f"{p['seconds']:.0f} s and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
+        f"{p['cpu_seconds']:.0f} s of CPU time{busy} and {p['peak_memory_mib']:.0f} MiB on {p['device_name']} ({p['device']}{threads}), "
         f"torch {p['versions']['torch']}, Python {p['versions']['python']}, {p['date'][:10]}, "
         f"{commit_words(p)}{changed}. {full_text}. **Fidelity**: {info['fidelity']}. **Verdicts**: {tally(context.infos[slug], context.outcomes[slug])}. "
         f"{registered(context, slug)}\n\n"
         f"Download: {{download}}`notebook <../../downloads/{slug}.ipynb>` · {{download}}`script <../../downloads/{slug}.py>` · "
-        f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [words and names](../../book/glossary.md)\n:::'
+        f'{{download}}`record <../../downloads/{slug}.json>` · [a cell fails here]({issue}) · <a href="#what-differs-from-the-paper">what differs from the paper</a> · [these claims among all of the part](../../book/results/{info["part"]}.md) · [words and names](../../book/glossary.md)\n:::'
     )
 
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 
 from book.tools import BookError
-from book.tools.site import behind, front, results
+from book.tools.site import behind, compare, front, results
 from book.tools.site.context import Context
 
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
 MAKERS = {
     "papers": front.papers,
     "counts": front.counts,
+    "times": front.times,
     "wall": front.wall,
     "part": front.part,
-    "across": front.across_papers,
-    "claims": results.claims,
-    "full": results.full,
+    "methods": compare.methods,
+    "across": compare.across,
+    "by-part": results.by_part,
+    "primary": results.primary,
     "users": behind.users,
     "data": behind.data,
 }

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from html import escape
 
-from book.tools.papers.notebooks import PARTS
-from book.tools.site.context import Context
-from shared import claims as stats
 
+def filtered_table(
+    name: str,
+    noun: str,
+    heads: list[tuple[str, int]],
+    body: list[str],
+    options: dict[str, list[tuple[str, str]]],
+    note: str = "",
+) -> str:
+    """A table with filters above it.
 
-def filtered_table(context: Context, name: str, noun: str, heads: list[tuple[str, int]], body: list[str]) -> str:
-    """A table with filters above it; heads marked 1 sort."""
-    options = {
-        "part": [(p, PARTS[p]) for p in dict.fromkeys(i["part"] for i in context.infos.values())],
-        "verdict": [(v, v) for v in stats.VERDICTS],
-        "fidelity": [(f, f) for f in dict.fromkeys(i["fidelity"] for i in context.infos.values())],
-    }
-    if name == "claims":
-        options["kind"] = [(k, k) for k in ("primary", "claim", "our question")]
+    Args:
+        name: of the table. noun: what its rows are. heads: words, and 1 where a click sorts. body: the rows' HTML.
+        options: filter -> (value, words) of each choice; a row has the value in its attribute `data-<filter>`.
+        note: HTML above the rows and again below them, such as an axis, in the last column.
+    """
     selects = " ".join(
-        f'<label>{key} <select data-filter="{key}"><option value="">all</option>'
-        + "".join(f'<option value="{value}">{escape(label)}</option>' for value, label in entries)
+        f'<label>{key} <select data-filter="{key.replace(" ", "-")}"><option value="">all</option>'
+        + "".join(f'<option value="{value}">{escape(words)}</option>' for value, words in choices)
         + "</select></label>"
-        for key, entries in options.items()
+        for key, choices in options.items()
+        if len(choices) > 1
     )
-    head = "".join(
-        f'<th scope="col"><button type="button">{h}</button></th>' if sorts else f'<th scope="col">{h}</th>'
-        for h, sorts in heads
-    )
+    words = [f'<button type="button">{h}</button>' if sorts else h for h, sorts in heads]
+    words[-1] += note
+    head = "".join(f'<th scope="col">{word}</th>' for word in words)
+    foot = f'<tfoot><tr><td colspan="{len(heads) - 1}"></td><td>{note}</td></tr></tfoot>' if note else ""
     return (
         "```{raw} html\n"
         f'<div class="book-filter" data-table="{name}" data-noun="{noun}">{selects} <label>text <input type="search" data-filter="text"></label> '
@@ -35,5 +38,5 @@ def filtered_table(context: Context, name: str, noun: str, heads: list[tuple[str
         f'<div class="book-table" tabindex="0" role="region" aria-label="table of {noun}">'
         f'<table id="{name}" class="claims"><thead><tr>{head}</tr></thead><tbody>\n'
         + "\n".join(body)
-        + "\n</tbody></table></div>\n```\n"
+        + f"\n</tbody>{foot}</table></div>\n```\n"
     )

@@ -1,7 +1,7 @@
 """`make records`: run at `small`, show what changed against the accepted records, accept.
 
 Accepting writes `results/small/<slug>.json`, `results/small/verdicts.csv`, the README's table and its picture.
-With SCALE=full, `results/full/<slug>.json` of the papers that are named; with PROFILE=slurm their seeds run as jobs of
+With SCALE=full, `results/full/<slug>.json` of the papers that are named, or of the queue (`queue.py`); with PROFILE=slurm their seeds run as jobs of
 a cluster, and the merged record is accepted.
 """
 
@@ -14,10 +14,11 @@ import sys
 
 from book.tools import ROOT, BookError
 from book.tools.papers import keys, registered
-from book.tools.papers.notebooks import papers, select
+from book.tools.papers.notebooks import papers, select, sync
 from book.tools.runs import merge as merging
 from book.tools.runs.plan import Run
 from book.tools.site import verdicts as judged
+from book.tools.upkeep import queue
 from shared.data import DataError
 from shared.record import RecordError, describe, read_record, registration, verdicts, write_json, write_whole
 from shared.show import effect_text
@@ -156,9 +157,30 @@ def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
         tell(slug, scale, old, new)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, new)
+        sync([slug])  # its card tells what a run takes
     if scale == "small":
         refresh()
         picture(list(papers()))
+
+
+def next_at_full(hours: str, profile: str) -> str:
+    """Show the queue for `full`; the papers of it that fit the hours, none where no hours are given."""
+    import torch
+
+    waits = queue.waiting()
+    if not waits:
+        print("Every paper has an accepted run of today's source at full.")
+        return ""
+    print(queue.table(waits))
+    if not hours.strip():
+        print("\nSay HOURS=1 to run what fits an hour, those with most primary claims first, or name PAPERS.")
+        return ""
+    gpu = profile != "local" or torch.cuda.is_available()
+    chosen = queue.fitting(waits, float(hours), gpu)
+    without = "" if gpu else " on this machine, which has no GPU"
+    names = " ".join(w.slug for w in chosen)
+    print(f"\nIn {float(hours):g} hours{without}: {names or 'nothing fits'}.")
+    return names
 
 
 def main() -> int:
@@ -166,6 +188,7 @@ def main() -> int:
     parser.add_argument("--papers", default="")
     parser.add_argument("--scale", default="small")
     parser.add_argument("--profile", default="", help="folder of profiles/: local or slurm")
+    parser.add_argument("--hours", default="", help="at full without papers: run what of the queue fits these hours")
     parser.add_argument("--refresh", action="store_true", help="only write what is derived from the accepted records")
     args = parser.parse_args()
     try:
@@ -175,11 +198,16 @@ def main() -> int:
         from book.tools.book import make
 
         scale, profile = args.scale or "small", args.profile or "local"
-        if scale == "smoke" or (scale == "full" and not args.papers):
-            raise BookError("Accept at small, or at full the papers that you name: make records SCALE=full PAPERS=elr.")
-        code = make(args.papers, scale, site=False, profile=profile)
+        if scale == "smoke":
+            raise BookError("Accept at small or at full: runs at smoke test the book, their numbers mean nothing.")
+        chosen = args.papers
+        if scale == "full" and not chosen.strip():
+            chosen = next_at_full(args.hours, profile)
+            if not chosen:
+                return 0
+        code = make(chosen, scale, site=False, profile=profile)
         if code == 0:
-            accept(args.papers, scale, merged=merging.by_seed(scale, profile))
+            accept(chosen, scale, merged=merging.by_seed(scale, profile))
         return code
     except (BookError, RecordError, DataError, OSError, ValueError) as error:
         print(f"make records: {error}", file=sys.stderr)

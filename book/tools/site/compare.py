@@ -1,0 +1,210 @@
+"""Methods against each other: what the ymls compare (`compare:`), with the numbers of the records, over all papers."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from html import escape
+
+from book.tools import BookError
+from book.tools.papers.notebooks import PARTS
+from book.tools.site.context import Context
+from book.tools.site.tables import filtered_table
+from book.tools.site.verdicts import name
+from shared.claims import mean_interval
+
+RATES = (5, 15, 25, 35, 45, 60, 101)  # a share of wrong labels falls into the class before the first that is above it
+NAMES = ("under 5 %", "about 10 %", "about 20 %", "about 30 %", "about 40 %", "about 50 %", "60 % and more")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a record says of one method: mean over seeds with its 95 % interval."""
+
+    method: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One setting of one block of a yml, methods from best to worst."""
+
+    slug: str
+    block: dict
+    at: dict
+    measured: tuple[Measured, ...]
+
+    @property
+    def label(self) -> str:
+        """The setting in words; empty where the block has one only."""
+        if "label" in self.at:
+            return self.at["label"]
+        return f"{self.at['share']:g} % wrong" if "share" in self.at else ""
+
+
+def comparisons(slug: str, info: dict, record: dict) -> list[Comparison]:
+    """What a paper's yml compares, with the record's numbers.
+
+    Raises:
+        BookError: the record lacks an arm that the yml names (at smoke, whose settings are cut down, it is left out).
+    """
+    values = {(arm["arm"], arm["metric"]): arm["values"] for arm in record["results"]["arms"]}
+    found = []
+    for block in info.get("compare", []):
+        for at in block.get("at", [{"word": ""}]):
+            measured = []
+            for method, place in block["arms"].items():
+                key = tuple(
+                    text.replace("{at}", at["word"]) for text in (place["arm"], place.get("metric", block["metric"]))
+                )
+                if key not in values:
+                    if record["results"]["scale"] == "smoke":
+                        continue
+                    raise BookError(f"{slug}.yml compares the arm {' | '.join(key)!r}, which its record has not.")
+                got = values[key]
+                mean, low, high = mean_interval(got)[:3] if len(got) > 1 else (got[0], got[0], got[0])
+                measured.append(Measured(method, mean, low, high))
+            sign = -1 if block["better"] == "higher" else 1
+            if len(measured) > 1:
+                found.append(Comparison(slug, block, at, tuple(sorted(measured, key=lambda m: sign * m.mean))))
+    return found
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _methods(context: Context, c: Comparison) -> str:
+    """The methods of a comparison as a list, best first, the paper's own in bold, with a bar that grows with the value."""
+    top = max(m.mean for m in c.measured)
+    items = []
+    unit = "&nbsp;%" if c.block["unit"] == "%" else f" {escape(c.block['unit'])}"
+    for m in c.measured:
+        text = escape(m.method)
+        text = f"<strong>{text}</strong>" if m.method == c.block["method"] else text
+        width = max(1.0, 100 * m.mean / top) if top > 0 else 1.0
+        items.append(
+            f'<li><span class="bar" style="width:{width:.0f}%"></span><span class="words">{text} '
+            f"<span>{_short(m.mean)}{unit} <small>[{_short(m.low)}, {_short(m.high)}]</small></span></span></li>"
+        )
+    return f'<ol class="ranked">{"".join(items)}</ol>'
+
+
+def rate_class(share: float) -> str:
+    """The words by which a reader asks for a share of wrong labels."""
+    return next(words for above, words in zip(RATES, NAMES) if share < above)
+
+
+def methods(context: Context, page: str) -> str:
+    """Every setting that a paper of the book compares methods in: situation, methods with numbers, how to use it."""
+    body, options = [], {"data": {}, "problem": {}, "wrong labels": {}}
+    for slug in context.slugs:
+        info = context.infos[slug]
+        url = f"../notebooks/{info['part']}/{slug}.html"
+        use = info.get("use", {})
+        library = use.get("library")
+        for c in comparisons(slug, info, context.records[slug]):
+            share = rate_class(c.at["share"]) if "share" in c.at and c.block["problem"].startswith("wrong") else ""
+            options["data"][c.block["kind"]] = options["problem"][c.block["problem"]] = True
+            if share:
+                options["wrong labels"][share] = True
+            setting = ", ".join(filter(None, [c.label, c.block.get("noise", "")]))
+            metric = " ".join(c.block["metric"].replace("{at}", c.at["word"]).split())
+            better = "" if c.block["better"] == "higher" else " (lower is better)"
+            kept = f' The kept library: <a href="{library["url"]}">{escape(library["name"])}</a>.' if library else ""
+            body.append(
+                f'<tr data-data="{c.block["kind"]}" data-problem="{c.block["problem"]}" data-wrong-labels="{share}">'
+                f'<td><span class="chip">{c.block["kind"]}</span> <span class="chip">{c.block["problem"]}</span>'
+                f"<br>{escape(setting) + '<br>' if setting else ''}<small>{escape(c.block['data'])}; {escape(metric)}{better}</small></td>"
+                f"<td>{_methods(context, c)}</td>"
+                f'<td><a href="{url}">{escape(name(info))}</a>: <a href="{url}#on-your-own-data">on your own data</a>.'
+                f"<br><small>It needs {escape(use.get('needs', ''))}.{kept}</small></td></tr>"
+            )
+    order = [words for words in NAMES if words in options["wrong labels"]]
+    chosen = {"data": list(options["data"]), "problem": list(options["problem"]), "wrong labels": order}
+    heads = [("situation", 0), ("methods, best first; the page's own in bold", 0), ("use it", 0)]
+    return filtered_table(
+        "methods", "settings", heads, body, {key: [(v, v) for v in got] for key, got in chosen.items()}
+    )
+
+
+def across(context: Context, page: str) -> str:
+    """The figure that compares the papers of a part, where there is one."""
+    part = page.rsplit("/", 1)[1].removesuffix(".md")
+    panels = curves(context, part)
+    if not panels:
+        return ""
+    context.made[f"book/figures/{part}.png"] = draw(panels)
+    told = []
+    for title, _, lines in panels:
+        last = {method: line[-1] for method, line in lines.items()}
+        share = max(point[0] for point in last.values())
+        told.append(f"{title} at {share:g} % wrong labels: " + ", ".join(f"{n} {p[1]:.0f} %" for n, p in last.items()))
+    return (
+        f"```{{figure}} ../figures/{part}.png\n:name: fig-{part}-across\n:alt: Accuracy over the share of wrong labels in "
+        f"{len(panels)} panels, one per paper. {'; '.join(told)}\n\nTest accuracy against the share of wrong labels for the papers "
+        "that measure it, each beside its baselines; bars are 95 % intervals over seeds. Data, networks and tasks differ from panel "
+        "to panel: compare curves inside a panel, not between panels.\n```"
+    )
+
+
+def curves(context: Context, part: str) -> list[tuple[str, str, dict[str, list[tuple]]]]:
+    """(short name, data, method -> [(share, mean, low, high)]) of each block of a part that is marked `curve`."""
+    panels = []
+    for slug in context.slugs:
+        info = context.infos[slug]
+        if info["part"] != part:
+            continue
+        for block in info.get("compare", []):
+            if not block.get("curve"):
+                continue
+            lines: dict[str, list[tuple]] = {method: [] for method in block["arms"]}
+            for c in comparisons(slug, {"compare": [block]}, context.records[slug]):
+                for m in c.measured:
+                    lines[m.method].append((c.at["share"], m.mean, m.low, m.high))
+            lines = {method: line for method, line in lines.items() if line}
+            if lines:
+                panels.append((name(info), block["data"], lines))
+    return panels
+
+
+def draw(panels: list[tuple[str, str, dict[str, list[tuple]]]]) -> bytes:
+    """The panels as PNG; the paper's own method comes last and is blue in each."""
+    from matplotlib.figure import Figure
+
+    from shared.plots import COLORS, MARKERS
+
+    rows = (len(panels) + 1) // 2
+    figure = Figure(figsize=(7, 3.1 * rows), dpi=160, layout="constrained", facecolor="white")
+    grid = figure.subplots(rows, 2, squeeze=False).flatten()
+    for axes, (title, data, lines) in zip(grid, panels):
+        order = [*range(1, len(lines)), 0]
+        for k, (method, line) in enumerate(lines.items()):
+            color, marker = COLORS[order[k]], MARKERS[order[k]]
+            x, mean, low, high = zip(*line)
+            shift = [v + 0.6 * (k - 1) for v in x]
+            spread = [[m - a for m, a in zip(mean, low)], [b - m for m, b in zip(mean, high)]]
+            axes.errorbar(shift, mean, spread, color=color, marker=marker, capsize=2, markersize=5, label=method)
+        axes.set_title(f"{title}\n{data}", fontsize=9)
+        axes.set(xlabel="wrong labels, %", ylabel="test accuracy, %", xlim=(-4, 86))
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=7.5, frameon=False)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def chips(info: dict) -> tuple[list[str], list[str]]:
+    """Kinds of data and problems of a paper, each once, in the order of its yml."""
+    blocks = info.get("compare", [])
+    return list(dict.fromkeys(b["kind"] for b in blocks)), list(dict.fromkeys(b["problem"] for b in blocks))
+
+
+def parts_of(context: Context) -> list[str]:
+    """The parts of which papers are in the site, in the order of the book."""
+    here = {info["part"] for info in context.infos.values()}
+    return [part for part in PARTS if part in here]
