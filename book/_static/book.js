@@ -53,7 +53,12 @@ document.addEventListener("DOMContentLoaded", () => {
       });
     }
   }
+  // Paper is white: what is printed from dark mode is printed as in light mode, solutions open.
+  let theme;
   window.addEventListener("beforeprint", () => {
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
     for (const details of document.querySelectorAll("details")) details.open = true;
   });
+  window.addEventListener("afterprint", () => { document.documentElement.dataset.theme = theme; });
 });

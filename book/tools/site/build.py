@@ -229,7 +229,9 @@ def build(scale: str, slugs: list[str]) -> Path:
         return front
     stamp.unlink(missing_ok=True)
     extension = Path(__file__).with_name("sphinx_scripts.py").read_bytes()
-    frame = [hashlib.sha256(part).hexdigest() for part in (files["_toc.yml"], files["_config.yml"], extension)]
+    # Scripts and styles too: where no page changed, Sphinx copies none of them.
+    around = [files[name] for name in sorted(files) if name.startswith("_static/")]
+    frame = [hashlib.sha256(part).hexdigest() for part in (files["_toc.yml"], files["_config.yml"], extension, *around)]
     if old.get("frame") != frame or (
         old.get("state") == state and front.exists()
     ):  # another menu is on every page, and pages that went must go

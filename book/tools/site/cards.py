@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -68,6 +69,13 @@ def judge_all(info: dict, runs: dict[str, dict]) -> dict[str, Judged]:
 def ordered(info: dict) -> list[dict]:
     """Claims as pages show them: primary ones first, questions of ours last."""
     return sorted(info["claims"], key=lambda c: (not c.get("primary"), c.get("origin") == "book"))
+
+
+def metric_words(entry: dict) -> str:
+    """The metric of a claim or comparison in words: the places that its arms fill in say nothing to a reader."""
+    first, *others = entry["metric"].split(", ")
+    first = re.split(r" (?:at|on) [^,]*\{|\{", first)[0].strip()
+    return ", ".join([first, *(part for part in others if "{" not in part)])
 
 
 def chip(claim: dict, judged: Judged) -> str:
@@ -150,7 +158,7 @@ def card(info: dict, claim: dict, judged: Judged, anchor: bool = True) -> str:
         if len(judged.by_scale) > 1 and o.verdict not in UNTESTED
     ]
     small = [
-        f"{claim['kind'].replace('_', ' ')} of {escape(claim['metric'])}",
+        f"{claim['kind'].replace('_', ' ')} of {escape(metric_words(claim))}",
         escape(claim.get("fidelity", info["fidelity"])),
     ]
     small += [*(scales if len(scales) > 1 else [f"decided at {judged.scale}"] if judged.scale == "full" else [])]

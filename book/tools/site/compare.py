@@ -73,10 +73,22 @@ def comparisons(slug: str, info: dict, record: dict) -> list[Comparison]:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Three digits, so that the numbers of a row can be compared by eye."""
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _methods(context: Context, c: Comparison) -> str:
+def finding(c: Comparison, mark: str = "**") -> str:
+    """A comparison as a sentence: on which data, methods with their means, best first, the paper's own between marks."""
+    unit = " %" if c.block["unit"] == "%" else f" {c.block['unit']}"
+    told = [
+        f"{mark if m.method == c.block['method'] else ''}{m.method} {_short(m.mean)}{mark if m.method == c.block['method'] else ''}"
+        for m in c.measured
+    ]
+    where = ", ".join(filter(None, [c.block["data"], c.label]))
+    return f"{where}: {', '.join(told)}{unit}"
+
+
+def _methods(c: Comparison) -> str:
     """The methods of a comparison as a list, best first, the paper's own in bold, with a bar that grows with the value."""
     top = max(m.mean for m in c.measured)
     items = []
@@ -116,9 +128,9 @@ def methods(context: Context, page: str) -> str:
             kept = f' The kept library: <a href="{library["url"]}">{escape(library["name"])}</a>.' if library else ""
             body.append(
                 f'<tr data-data="{c.block["kind"]}" data-problem="{c.block["problem"]}" data-wrong-labels="{share}">'
-                f'<td><span class="chip">{c.block["kind"]}</span> <span class="chip">{c.block["problem"]}</span>'
+                f'<td><span class="own">{c.block["kind"]}</span> <span class="own">{c.block["problem"]}</span>'
                 f"<br>{escape(setting) + '<br>' if setting else ''}<small>{escape(c.block['data'])}; {escape(metric)}{better}</small></td>"
-                f"<td>{_methods(context, c)}</td>"
+                f"<td>{_methods(c)}</td>"
                 f'<td><a href="{url}">{escape(name(info))}</a>: <a href="{url}#on-your-own-data">on your own data</a>.'
                 f"<br><small>It needs {escape(use.get('needs', ''))}.{kept}</small></td></tr>"
             )

@@ -8,10 +8,10 @@ from html import escape
 
 from book.tools.papers.notebooks import PARTS, colab_url
 from book.tools.site import cards
-from book.tools.site.compare import chips, parts_of
+from book.tools.site.compare import chips, comparisons, finding, parts_of
 from book.tools.site.context import Context
 from book.tools.site.tables import filtered_table
-from book.tools.site.verdicts import counted, name, tally
+from book.tools.site.verdicts import claim_place, counted, name, tally
 from shared import claims as stats
 
 
@@ -23,12 +23,22 @@ def papers(context: Context, page: str) -> str:
         primary = [claim for claim in info["claims"] if claim.get("primary")]
         got = "|".join(dict.fromkeys(outcomes[c["id"]].verdict for c in primary or info["claims"]))
         seconds = context.records[slug]["provenance"]["cpu_seconds"]
-        said = "".join(
-            f"<li>{cards.chip(claim, context.judged[slug][claim['id']])} {escape(claim['sentence'])}<br>"
-            f"<small>{cards.figures(claim, context.judged[slug][claim['id']])}</small></li>"
-            for claim in primary
-        )
-        found = f'<ul class="primary">{said}</ul>' if said else escape(tally(info, outcomes))
+        found = escape(tally(info, outcomes))
+        if primary:
+            judged, first = context.judged[slug], primary[0]
+            found = (
+                f"{cards.chip(first, judged[first['id']])} {escape(first['sentence'])}<br>"
+                f"<small>{cards.figures(first, judged[first['id']])}</small>"
+            )
+            # The other ones in short: their chips lead to their cards.
+            found += "".join(
+                f'<br><a class="more" href="../notebooks/{info["part"]}/{slug}.html#{claim_place(c["id"])}" '
+                f'title="{escape(c["sentence"])}">{cards.chip(c, judged[c["id"]])}</a> <small>{escape(_begin(c["sentence"]))}</small>'
+                for c in primary[1:]
+            )
+        measured = comparisons(slug, info, context.records[slug])
+        if measured:
+            found += f"<br><small>Measured, best first, on {finding(measured[0], '')}.</small>"
         kinds, problems = chips(info)
         marks = " ".join(f'<span class="own">{escape(words)}</span>' for words in (*kinds, *problems))
         body.append(
@@ -49,6 +59,11 @@ def papers(context: Context, page: str) -> str:
         "fidelity": [(f, f) for f in dict.fromkeys(info["fidelity"] for info in context.infos.values())],
     }
     return filtered_table("papers", "papers", heads, body, options)
+
+
+def _begin(sentence: str, length: int = 60) -> str:
+    """The beginning of a sentence, cut between words."""
+    return sentence if len(sentence) <= length else sentence[:length].rsplit(" ", 1)[0] + " ..."
 
 
 def counts(context: Context, page: str) -> str:

@@ -6,6 +6,8 @@ from book.tools import ROOT
 from book.tools.papers.notebooks import repository
 from book.tools.papers.registered import read_pilot
 from book.tools.site import cards
+from book.tools.site.cards import metric_words
+from book.tools.site.compare import comparisons, finding
 from book.tools.site.context import Context
 from book.tools.site.verdicts import commit_words, tally
 from shared.record import read_record
@@ -20,7 +22,10 @@ def answer(context: Context, slug: str) -> str:
     if context.figures[slug]:
         alt = " ".join(context.cover(slug)["alt"].split())
         picture = f"```{{image}} ../../book/figures/{slug}.png\n:alt: {alt}\n:width: 420px\n```\n"
-    return f":::{{div}} book-answer-box\n**The answer**\n\n{found}\n\n{picture}:::\n\n"
+    measured = [finding(c) for c in comparisons(slug, context.infos[slug], context.records[slug])[:3]]
+    told = "".join(f"- {text}\n" for text in measured)
+    told = f"Measured, best first ({metric_words(context.infos[slug]['compare'][0])}):\n\n{told}\n" if measured else ""
+    return f":::{{div}} book-answer-box\n**The answer**\n\n{found}\n\n{told}{picture}:::\n\n"
 
 
 def run_line(context: Context, slug: str) -> str:

@@ -42,7 +42,7 @@ def claims_table(context: Context, slugs: list[str], up: str, only: tuple[str, .
                 f'<tr data-part="{info["part"]}" data-verdict="{judged.outcome.verdict}" data-fidelity="{fidelity}" '
                 f'data-kind="{kind}" data-paper="{slug}"><td>{cards.chip(claim, judged)} '
                 f'<a href="{page}#{claim_place(claim["id"])}">{escape(name(info))}</a> <small>{kind}</small><br>'
-                f"{escape(claim['sentence'])}<br><small>{claim['kind'].replace('_', ' ')} of {escape(claim['metric'])}; "
+                f"{escape(claim['sentence'])}<br><small>{claim['kind'].replace('_', ' ')} of {escape(cards.metric_words(claim))}; "
                 f'{fidelity}</small></td><td data-sort="{size}">'
                 f"{cards.drawing(claim, judged.outcome)}<small>{cards.figures(claim, judged)}"
                 f"{printed_text(claim)}</small></td></tr>"
@@ -72,10 +72,8 @@ def by_part(context: Context, page: str) -> str:
     context.made["book/verdicts.csv"] = csv_text(context.records).encode()
     context.made["book/records.json"] = (json.dumps(context.records, indent=1) + "\n").encode()
     words = [v for v in stats.VERDICTS if v not in (stats.NOT_RUN, stats.NOT_TESTABLE)]
-    lines = [
-        f"| part | papers | claims tested | {' | '.join(words)} | our questions |",
-        "| --- |" + " --- |" * (len(words) + 3),
-    ]
+    heads = ["part", "papers", "claims tested", *words, "our questions"]
+    lines = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
     for part in parts_of(context):
         slugs = [slug for slug in context.slugs if context.infos[slug]["part"] == part]
         found = Counter(
@@ -85,9 +83,15 @@ def by_part(context: Context, page: str) -> str:
         )
         cells = [found[verdict, "paper"] for verdict in words]
         own = sum(count for (_, origin), count in found.items() if origin == "book")
-        row = [f"[{PARTS[part]}](results/{part}.md)", len(slugs), sum(cells), *cells, own]
-        lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join(lines) + "\n\nAll of it as files: {download}`verdicts.csv`, {download}`records.json`."
+        link = f'<th scope="row"><a href="results/{part}.html">{escape(PARTS[part])}</a></th>'
+        lines.append(
+            link + "".join(f'<td class="number">{cell}</td>' for cell in (len(slugs), sum(cells), *cells, own))
+        )
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        f'```{{raw}} html\n<div class="book-table" tabindex="0" role="region" aria-label="claims by part"><table>{table}</table></div>\n```\n\n'
+        "All of it as files: {download}`verdicts.csv`, {download}`records.json`."
+    )
 
 
 def part_page(context: Context, part: str) -> str:
