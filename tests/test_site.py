@@ -315,6 +315,7 @@ def test_formulas_are_set_without_a_network(visit):
         page = visit(f"notebooks/{part}/{slug}")
         page.wait_for_selector("mjx-container", timeout=15000)
         assert page.locator("mjx-merror").count() == 0
+        assert page.locator("mjx-container[tabindex]").count() == 0, "a formula is no tab stop"
         assert not re.search(r"\\\(|\\\[", page.locator("article").first.inner_text())
 
 
@@ -437,13 +438,20 @@ def test_axe_finds_no_serious_violation(visit, scheme):
 
 def test_print_opens_solutions_and_leaves_out_the_frame(visit):
     slug, part = next(iter(PAPERS.items()))
-    page = visit(f"notebooks/{part}/{slug}")
+    page = visit(f"notebooks/{part}/{slug}", scheme="dark")
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light", "paper is white"
+    folded = page.locator("details.hide").first
+    inside = folded.locator("> :not(summary)").first
+    assert folded.evaluate("e => getComputedStyle(e).overflow") == "visible", "a browser prints an empty box"
+    assert inside.evaluate("e => getComputedStyle(e).animationName") == "none", "it begins at opacity 0"
     assert page.locator("details.hide:not([open])").count() == 0
     assert (
         not page.locator(".bd-sidebar-primary").first.is_visible() and not page.locator(".bd-header").first.is_visible()
     )
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 def test_the_weight_of_notebook_pages(html, pages):

@@ -179,7 +179,7 @@ def at_once() -> None:
 
 
 def test_papers_are_jobs_and_a_lost_node_costs_nothing_but_time(cluster, tmp_path):
-    chosen = sorted(papers(), key=lambda slug: Run.of(slug, "smoke").seconds())[:2]
+    chosen = sorted(papers(), key=lambda slug: Run.of(slug, "small").seconds())[:2]
     running = start(cluster, ROOT, "--papers", " ".join(chosen), build=tmp_path / "cluster")
     seen = wait_for(lambda: len(found := in_state("RUNNING")) == 2 and found)
     for job in seen:  # what the Snakefile asks for at smoke

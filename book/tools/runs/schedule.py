@@ -144,8 +144,7 @@ def complaint(log: Path) -> str:
 
 def watch(engine: subprocess.Popen, runs: list[Run], cores: int) -> None:
     """Show what is done, what runs and the time that is left, until the scheduler ends: bars on a terminal, else lines."""
-    guess = 15.0  # of a run at smoke or full, whose time no accepted record tells
-    costs = {run.name: run.seconds() if run.scale == "small" else guess for run in runs}
+    costs = {run.name: run.seconds() for run in runs}
     begun: dict[str, float] = {}
     took: dict[str, float] = {}
     failed: set[str] = set()
