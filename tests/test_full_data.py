@@ -14,6 +14,7 @@ import torch
 
 from shared import data
 from shared.data import DataError, load
+from tests.test_data import ARCHIVE, small_cifar
 
 
 class Evil:
@@ -208,3 +209,15 @@ def test_broken_label_errors_are_one_sentence(mirror):
     mirror("label_errors", error_files() | {"cifar10_mturk.json": b'[{"id": 1}]'})
     with pytest.raises(DataError, match="cifar10 are not as they were published"):
         load("label_errors", scale="full")
+
+
+def cifar_files(rows):
+    """The archive of CIFAR-10 with a few images."""
+    return {ARCHIVE: small_cifar(rows=rows)[0]}
+
+
+def cifar_human_files(rng, rows):
+    """Labels that people gave to the training images of `cifar_files`, two in five of them drawn anew."""
+    clean = np.concatenate(small_cifar(rows=rows)[1][:5]).astype(np.int64)
+    worse = np.where(rng.random(len(clean)) < 0.4, rng.integers(10, size=len(clean)), clean)
+    return {"CIFAR-10_human.pt": human_labels({"clean_label": clean, "worse_label": worse})[1]}

@@ -12,6 +12,7 @@ import pytest
 from shared import data
 from shared.data import label_errors
 from tests.conftest import definitions
+from tests.test_full_data import error_files
 
 RULES = {  # ours: cleanlab's
     "noise rate": "prune_by_noise_rate",
@@ -237,3 +238,18 @@ def test_full_counts_the_released_sets_again(ns, mirror):
         kept = part.probs.copy()
         assert ns.recount(part) == (20, 20)  # the ideal case: all that are wrong, and no other
         assert np.array_equal(part.probs, kept)
+
+
+FULL = {}  # the settings of `smoke` do for a test of the path of `full`
+
+
+def sent_labels():
+    """Votes on six labels of each released test set."""
+    votes = [{"given": g, "guessed": 5 - g, "neither": 0, "both": 0} for g in (0, 1, 2, 3, 4, 5)]
+    people = [{"id": i, "given_original_label": 1, "our_guessed_label": 2, "mturk": v} for i, v in enumerate(votes)]
+    return {f"{name}_mturk.json": json.dumps(people).encode() for name in ("cifar10", "20news")}
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"label_errors": error_files() | sent_labels()}

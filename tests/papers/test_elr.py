@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import definitions
+from tests.test_full_data import cifar_files, cifar_human_files
 
 elr = definitions("elr")
 LOW, HIGH = 1e-4, 1 - 1e-4
@@ -204,3 +205,16 @@ def test_two_rows_and_a_constant_column_are_enough():
 def test_what_cannot_be_learned_from_is_refused_in_words(x, y, says):
     with pytest.raises(ValueError, match=says):
         elr.find_wrong_labels(x, y)
+
+
+# `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
+FULL = {
+    "images": "32 x 32 colour", "network": "ResNet-18", "n_train": 20, "n_val": 10, "n_test": 10, "batch": 10,
+    "epochs": 1, "lr_drops_after": (0, 1), "elr_lambdas": (3,), "gce_powers": (), "ce_decays": (1e-3,),
+    "kl_lambdas": (), "other_rates": (), "other_betas": (), "slow": None,
+}  # fmt: skip
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"cifar10": cifar_files(rows=90), "cifar10n": cifar_human_files(rng, rows=90)}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from shared import graph
 from tests.conftest import definitions
+from tests.test_full_data import planetoid
 
 CPU = torch.device("cpu")
 
@@ -246,3 +247,11 @@ def test_noise_has_its_rate_and_pairs_name_one_partner(erase):
     partners = {(int(a), int(b)) for a, b in zip(y, labels[0]) if a != b}
     assert len(partners) == 7  # one partner for each class, drawn: not the next one everywhere
     assert len({(b - a) % 7 for a, b in partners}) > 1
+
+
+FULL = {}  # the settings of `smoke` do for a test of the path of `full`
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"cora": planetoid("cora", False, rng), "citeseer": planetoid("citeseer", True, rng)}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from shared import stack
 from tests.conftest import definitions
+from tests.test_full_data import cifar_files
 
 rcal = definitions("rcal")
 
@@ -320,3 +321,13 @@ def test_the_readers_function_finds_blobs_behind_wrong_and_rare_labels():
     given = np.where(rng.random(215) < 0.3, rng.permutation(true), true)
     z = centres[true] + rng.normal(size=(215, 3))
     assert rcal.calibrated_predictions(z, given, centres).tolist() == [0, 1, 2]
+
+
+# `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
+FULL = {"hidden": ("ResNet-18", 512), "n_max": (8, 8), "n_max_val": 3, "batch": 16, "features": 64}
+LIGHT = True  # a few layers stand in for the ResNet-18
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"cifar10": cifar_files(rows=90)}

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.conftest import definitions
+from tests.test_full_data import cifar_files
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,13 @@ def test_the_camera_keeps_images_images(book):
     assert torch.equal(taken, book.careless_camera(x, torch.Generator().manual_seed(0)))
     black = torch.zeros(3, 1, 28, 28)
     assert book.careless_camera(black, torch.Generator()).abs().max() == 0
+
+
+# `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
+FULL = {"images": "32 x 32 colour", "network": "ResNet-18", "width_small": 8, "width_big": 16, "seeds_aside": None}
+LIGHT = True  # a few layers stand in for the ResNet-18
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"cifar10": cifar_files(rows=90)}

@@ -167,3 +167,31 @@ def test_vote_shares_of_a_task(book):
     np.testing.assert_allclose(
         book.vote_share_q(np.array([[3, 1, 2], [2, 2, 2], [0, 4, 0], [0, 0, 0]])), [0.6, 0.501, 0.999, 0.501]
     )
+
+
+FULL = {}  # the settings of `smoke` do for a test of the path of `full`
+
+
+def crowd_files(rng):
+    """Four crowds of 12 workers and 40 questions, in the authors' files."""
+    files = {}
+    for name, start in (("color", 0), ("dog", 1), ("web", 1), ("trec", 1)):
+        truth = rng.integers(4, size=40)
+        confuser = (truth + rng.integers(1, 4, size=40)) % 4
+        lines = []
+        for worker in range(12):
+            for item in rng.permutation(40)[:30]:
+                answer = [truth[item], confuser[item], rng.integers(4)][rng.integers(3)]
+                pair = (worker, item) if name == "color" else (item, worker)
+                lines.append(" ".join(str(int(v) + start) for v in (*pair, answer)))
+        tables = {"": lines, "_truth": [f"{i + start} {a + start}" for i, a in enumerate(truth)]}
+        if name == "color":
+            tables["_conf"] = [f"{i} {a}" for i, a in enumerate(confuser)]
+        for kind, rows in tables.items():
+            files[f"{name}{kind}.txt"] = ("\n".join(rows) + "\n").encode()
+    return files
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"crowd_sets": crowd_files(rng)}
