@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -84,7 +85,8 @@ class Paper:
         self._settings.update(chosen)
         return SimpleNamespace(**chosen)
 
-    def arm(self, arm: str, metric: str, given=None, unit: str = "%", *, items=None, trials=None, seeds=None) -> None:
+    def arm(self, arm: str, metric: str, given=None, unit: str = "%", *, items=None, trials=None, seeds=None,
+            late=None) -> None:  # fmt: skip
         """Record the per-seed values of one arm.
 
         Args:
@@ -95,6 +97,8 @@ class Paper:
                 values are their means, and intervals are widened by what the items share.
             trials: of how many, one number or (seeds,): the values are counts.
             seeds: the seeds that this arm ran, where they are fewer than the run's; no claim can read it then.
+            late: (seeds,) the same after four fifths of the training: a curve that still moves at its end is said
+                beside the verdict.
 
         Raises:
             RecordError: not as many values as seeds, not a finite number, or another cell recorded the same.
@@ -104,13 +108,13 @@ class Paper:
         entry = {"arm": arm, "metric": metric, "unit": unit}
         if (given is None) == (items is None):
             raise RecordError(f"{what}: give values or items.")
-        try:
+        with _refusing():
             if items is not None:
                 entry["values"], entry["items"] = values.from_items(items, unit, what)
             else:
                 entry["values"] = values.per_seed(given, what)
-        except (TypeError, ValueError) as error:
-            raise RecordError(str(error)) from None
+            if late is not None:
+                entry["late"] = values.per_seed(late, f"{what}, late")
         if trials is not None:
             counts = values.plain(trials)
             entry["trials"] = [int(n) for n in (counts if isinstance(counts, list) else [counts] * len(ran))]
@@ -118,7 +122,7 @@ class Paper:
                 raise RecordError(f"{what}: successes must lie between 0 and the trials, and trials be 1 or more.")
         if not set(ran) <= set(self.seeds):
             raise RecordError(f"{what}: seeds {ran} are not all of this run's.")
-        if len(entry["values"]) != len(ran) or len(entry.get("trials", ran)) != len(ran):
+        if any(len(entry.get(name, ran)) != len(ran) for name in ("values", "trials", "late")):
             raise RecordError(f"{what}: {len(entry['values'])} values for {len(ran)} seeds.")
         if len(ran) < len(self.seeds):
             entry["seeds"] = ran
@@ -128,10 +132,8 @@ class Paper:
     def timed(self, arm: str, metric: str, given, unit: str = "ms") -> None:
         """Record measured times (seeds or repetitions,): kept outside the results, which two runs must reproduce."""
         what = f"Timed arm {arm!r}, {metric}"
-        try:
+        with _refusing():
             times = values.per_seed(given, what)
-        except (TypeError, ValueError) as error:
-            raise RecordError(str(error)) from None
         if len(times) != len(self.seeds):
             raise RecordError(f"{what}: {len(times)} values for {len(self.seeds)} seeds.")
         self._once(what)
@@ -226,10 +228,8 @@ class Paper:
             if name == "passed":
                 checked[name] = [bool(p) for p in plain]
             else:
-                try:
+                with _refusing():
                     checked[name] = values.numbers(plain, f"Claim {claim_id!r}, {name}")
-                except (TypeError, ValueError) as error:
-                    raise RecordError(str(error)) from None
             if name != "x" and len(checked[name]) != len(self.seeds):
                 raise RecordError(
                     f"Claim {claim_id!r}: {name} has {len(checked[name])} values for {len(self.seeds)} seeds."
@@ -350,6 +350,15 @@ class Paper:
             "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "registration": {"claims": registration(self.info)},
         }
+
+
+@contextlib.contextmanager
+def _refusing():
+    """What a notebook gave and cannot be stored is an error of its record."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise RecordError(str(error)) from None
 
 
 def _cell() -> tuple[str, object]:

@@ -271,7 +271,7 @@ def constants(info: dict, record: dict) -> list[str]:
 
 
 def warnings(claim: dict, record: dict) -> list[str]:
-    """What to know beside a verdict: a choice at the edge of its grid, a rate over few trials."""
+    """What to know beside a verdict: a choice at the edge of its grid, a rate over few trials, a curve still moving."""
     results, found = record["results"], []
     names = {arm for arm, _ in arms_of(claim)}
     for arm in names & set(results["choices"]):
@@ -287,6 +287,14 @@ def warnings(claim: dict, record: dict) -> list[str]:
     for a in results["arms"]:
         if a.get("trials") and min(a["trials"]) < 30 and (a["arm"], a["metric"]) in arms_of(claim):
             found.append(f"{a['arm']}: a rate over {min(a['trials'])} cases a seed")
+        if a.get("late") and (a["arm"], a["metric"]) in arms_of(claim):
+            moved = sum(a["values"]) / len(a["values"]) - sum(a["late"]) / len(a["late"])
+            # Additive kinds have delta in the metric's unit; of the others a hundredth of the value counts.
+            additive = claim["kind"] in ("difference", "equivalence", "not_worse", "interaction")
+            matters = claim["delta"] / 4 if additive else 0.01 * abs(sum(a["values"]) / len(a["values"]))
+            if abs(moved) > matters:
+                unit = "points" if a["unit"] == "%" else a["unit"]
+                found.append(f"{a['arm']}: its curve still moved by {moved:+.2g} {unit} in the last fifth of training")
     return sorted(found)
 
 

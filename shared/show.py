@@ -54,9 +54,11 @@ def plain_table(rows: list[dict]) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """A number for a table: three significant digits or one decimal, with its sign and unit; "-" for None."""
+    """A number for a table: three significant digits or one decimal, powers of ten from a million; "-" for None."""
     if value is None or not math.isfinite(value):
         return "-"
+    if abs(value) >= 1e6:
+        return f"{value:.2g} {unit}".replace("e+", "e").strip()
     text = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
     return f"{text} {unit}".strip()
 

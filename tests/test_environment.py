@@ -163,6 +163,18 @@ def test_the_cores_that_this_process_may_use(monkeypatch):
     assert cores() == 1
 
 
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)],
+)
+def test_the_share_of_time_that_a_container_has(monkeypatch, quota, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    real = Path.read_text
+    said = lambda path, *a, **k: quota if str(path) == "/sys/fs/cgroup/cpu.max" else real(path, *a, **k)  # noqa: E731
+    monkeypatch.setattr(Path, "read_text", said)
+    assert cores() == count
+
+
 def test_a_lock_that_cannot_be_had_says_why(monkeypatch, tmp_path):
     from book.tools.runs import schedule
 

@@ -28,7 +28,7 @@ def info(**extra):
         "slug": "toy", "title": "A toy", "authors": ["A. Uthor"], "venue": "V", "year": 2020, "part": "trust",
         "code": None, "finding": "It is about a toy.", "published_run": "Not stated.", "fidelity": "method",
         "fidelity_note": "nothing is missing.", "data": {"smoke": [], "small": [], "full": []}, "needs": [],
-        "seeds": {"smoke": 3, "small": 5, "full": 1}, "cost": {"small": "a second", "full": "a second"},
+        "seeds": {"smoke": 3, "small": 5, "full": 1}, "cost": {"full": "a second", "hours": 0.01, "device": "cpu"},
         "claims": [{**common, "delta": 1.0, "paper": [], **c} for c in CLAIMS], **extra,
     }  # fmt: skip
 

@@ -163,6 +163,20 @@ def test_a_choice_at_the_edge_of_its_grid_and_a_rate_of_few_cases_are_told():
     assert warnings(rate, record(counts)) == ["A: a rate over 10 cases a seed"]
 
 
+def test_a_curve_that_still_moves_at_the_end_is_told():
+    query = {"ours": {"arm": "A"}, "baseline": {"arm": "B"}, "delta": 2.0}
+    values = [80.0, 82.0]
+    plain = arm("B", "accuracy", [70.0, 72.0])
+    for late, told in (([79.0, 81.0], ["A: its curve still moved by +1 points in the last fifth of training"]),
+                       ([82.0, 84.0], ["A: its curve still moved by -2 points in the last fifth of training"]),
+                       ([79.6, 81.6], []), (values, [])):  # fmt: skip
+        moving = arm("A", "accuracy", values, late=late)
+        assert warnings(claim(**query), record(moving, plain)) == told
+    ratio = claim(**{**query, "kind": "ratio", "delta": 0.5})
+    assert warnings(ratio, record(arm("A", "accuracy", values, late=[80.0, 81.0]), plain)) == []
+    assert len(warnings(ratio, record(arm("A", "accuracy", values, late=[78.0, 80.0]), plain))) == 1
+
+
 def test_what_no_scale_tests_and_what_only_full_tests():
     there = {"claims": [claim(untestable={"small": "needs photographs"})]}
     assert verdicts(there, record())["c"].verdict == NOT_RUN

@@ -97,8 +97,9 @@ def merge(records: list[dict]) -> dict:
         for i, frame in enumerate(frames):
             parts = [arms[i] for arms in lists]
             entry = {**frame, "values": _by_seed(parts, "values", seeds, results)}
-            if "trials" in parts[0]:
-                entry["trials"] = _by_seed(parts, "trials", seeds, results)
+            for name in ("trials", "late"):
+                if name in parts[0]:
+                    entry[name] = _by_seed(parts, name, seeds, results)
             if "items" in parts[0]:
                 entry["items"] = [float(f"{sum(column):.8g}") for column in zip(*(part["items"] for part in parts))]
             if len(entry["values"]) < len(seeds):
@@ -160,7 +161,7 @@ def merge(records: list[dict]) -> dict:
     return record
 
 
-_BY_SEED = ("values", "trials", "items", "seeds")
+_BY_SEED = ("values", "trials", "late", "items", "seeds")
 
 
 def _by_seed(parts: list[dict], what: str, seeds: list[int], results: list[dict]) -> list:

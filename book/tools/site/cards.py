@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from shared import claims as stats
@@ -33,6 +33,7 @@ class Judged:
     outcome: stats.Outcome
     scale: str
     by_scale: dict[str, stats.Outcome]
+    seeds: int
     notes: tuple[str, ...] = ()
 
 
@@ -57,12 +58,12 @@ def judge_all(info: dict, runs: dict[str, dict]) -> dict[str, Judged]:
             p = power.p_value(claim, claim_values(claim, runs[scale]))
             if p is not None:
                 tails[name] = p
-        found[name] = Judged(outcome, scale, by_scale, tuple(notes))
+        found[name] = Judged(outcome, scale, by_scale, len(runs[scale]["results"]["seeds"]), tuple(notes))
     survive = power.holm(tails)
     for name, judged in found.items():
         if judged.outcome.verdict == stats.HOLDS and name in tails and name not in survive:
             note = "would not survive Holm's correction over this paper's claims"
-            found[name] = Judged(judged.outcome, judged.scale, judged.by_scale, (*judged.notes, note))
+            found[name] = replace(judged, notes=(*judged.notes, note))
     return found
 
 

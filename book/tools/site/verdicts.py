@@ -63,10 +63,9 @@ def rows(records: dict[str, dict]) -> list[dict]:
             effect, low, high, paper = ["" if f is None else f"{f:.6g}" for f in figures]
             fidelity = claim.get("fidelity", info["fidelity"])
             against = stats.against_paper(claim, o, fidelity) or ""
-            seeds = len((record if j.scale != "full" else accepted("full")[slug])["results"]["seeds"])
             values = (info["part"], slug, claim["id"], "primary" if claim.get("primary") else "", claim.get("origin", "paper"),
                       claim["kind"], fidelity, o.verdict, "clearly" if o.clearly else "", j.scale, effect, low, high,
-                      f"{claim['delta']:g}", claim["unit"], str(seeds), paper, against)  # fmt: skip
+                      f"{claim['delta']:g}", claim["unit"], str(j.seeds), paper, against)  # fmt: skip
             table.append(dict(zip(COLUMNS, values)))
     return table
 

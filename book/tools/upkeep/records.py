@@ -158,8 +158,8 @@ def accept(names: str = "", scale: str = "small", merged: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, new)
         sync([slug])  # its card tells what a run takes
+    refresh()  # a run at full decides claims too
     if scale == "small":
-        refresh()
         picture(list(papers()))
 
 
