@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.version import Version

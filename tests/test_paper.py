@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from book.tools import ROOT
 from shared import record as records
 from shared.paper import Paper
 from shared.record import RecordError, describe, read_record, write_json
@@ -257,3 +258,27 @@ def test_numbers_of_every_type_have_four_digits():
         [{"a": np.float32(0.123456), "b": np.float64(0.123456), "c": 12345678, "d": np.int64(3), "e": True}]
     )
     assert html.count("0.1235") == 2 and "12345678" in html and ">3<" in html and ">True<" in html
+
+
+@pytest.mark.slow
+def test_in_a_kernel_a_cell_may_run_again_and_another_may_not_record_the_same():
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
+
+    def run(code):
+        client.execute(code)
+        reply = client.get_shell_msg(timeout=60)["content"]
+        return reply.get("evalue", "") if reply["status"] == "error" else None
+
+    try:
+        assert run("from shared.paper import Paper\npaper = Paper('elr', 'smoke')") is None
+        record = "paper.arm('A', 'accuracy', [1.0, {}])\nkept = paper._arms['A', 'accuracy']['values']"
+        assert run(record.format(2.0)) is None
+        assert run(record.format(2.0)) is None, "a cell that runs again replaces what it recorded"
+        assert "recorded twice" in run("x = 1\n" + record.format(3.0))
+        assert run("assert kept == [1.0, 2.0], kept") is None
+        assert "recorded twice" in run("for _ in range(2):\n    paper.arm('B', 'accuracy', [1.0, 2.0])")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
