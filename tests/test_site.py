@@ -325,12 +325,12 @@ def test_the_claims_filter(visit):
     rows = page.locator("table#claims tbody tr")
     total = rows.count()
     assert page.locator("table#claims tbody tr:visible").count() == total
-    page.get_by_label("text").fill(describe(slug)["claims"][0]["sentence"][:40])
+    page.locator("[data-filter=text]").fill(describe(slug)["claims"][0]["sentence"][:40])
     shown = page.locator("table#claims tbody tr:visible")
     assert 1 <= shown.count() < total
     assert page.locator("[data-count]").inner_text() == f"{shown.count()} of {total} claims"
-    page.get_by_label("text").fill("")
-    page.get_by_label("paper").select_option(slug)
+    page.locator("[data-filter=text]").fill("")
+    page.locator("[data-filter=paper]").select_option(slug)
     assert page.locator("table#claims tbody tr:visible").count() == len(describe(slug)["claims"])
 
 
@@ -339,7 +339,7 @@ def test_a_reader_finds_methods_for_images_with_wrong_labels(visit):
     shown = page.locator("table#methods tbody tr:visible")
     assert 0 < shown.count() < page.locator("table#methods tbody tr").count()
     assert all(row.get_attribute("data-wrong-labels") == "about 20 %" for row in shown.all())
-    assert page.get_by_label("wrong labels").input_value() == "about 20 %"
+    assert page.locator("[data-filter=wrong-labels]").input_value() == "about 20 %"
 
 
 def test_the_address_keeps_the_filter(visit):
@@ -347,24 +347,24 @@ def test_the_address_keeps_the_filter(visit):
     shown = page.locator("table#claims tbody tr:visible")
     assert 0 < shown.count() < page.locator("table#claims tbody tr").count()
     assert all(row.get_attribute("data-verdict") == "holds" for row in shown.all())
-    assert page.get_by_label("verdict").input_value() == "holds"
+    assert page.locator("[data-filter=verdict]").input_value() == "holds"
 
 
 def test_the_papers_filter_and_sort(visit):
     page = visit("book/index")
     shown = page.locator("table#papers tbody tr:visible")
     assert shown.count() == len(PAPERS)
-    page.get_by_label("fidelity").select_option("reconstruction")
+    page.locator("[data-filter=fidelity]").select_option("reconstruction")
     assert shown.count() == sum(describe(slug)["fidelity"] == "reconstruction" for slug in PAPERS) < len(PAPERS)
-    page.get_by_label("fidelity").select_option("")
+    page.locator("[data-filter=fidelity]").select_option("")
     for text in (describe("elr")["title"].upper()[:30], describe("elr").get("short", "elr")):
-        page.get_by_label("text").fill(text)
+        page.locator("[data-filter=text]").fill(text)
         assert shown.count() >= 1 and "elr" in shown.first.locator("a").first.get_attribute("href")
-    page.get_by_label("text").fill("")
-    page.get_by_label("verdict").select_option("undecided")
+    page.locator("[data-filter=text]").fill("")
+    page.locator("[data-filter=verdict]").select_option("undecided")
     for row in shown.all():
         assert "undecided" in row.inner_text()
-    page.get_by_label("verdict").select_option("")
+    page.locator("[data-filter=verdict]").select_option("")
     button = page.get_by_role("button", name="run")
     seconds = lambda: [float(c.get_attribute("data-sort")) for c in page.locator("#papers td.number").all()]  # noqa: E731
     button.focus()

@@ -3,6 +3,11 @@
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
 document.addEventListener("DOMContentLoaded", () => {
+  // The theme's toggles of the menu are icons without a word.
+  for (const toggle of document.querySelectorAll("nav summary")) {
+    const link = toggle.closest("li")?.querySelector("a");
+    if (link && !toggle.textContent.trim()) toggle.setAttribute("aria-label", `pages under ${link.textContent.trim()}`);
+  }
   for (const box of document.querySelectorAll(".book-filter")) {
     const table = document.getElementById(box.dataset.table);
     const rows = [...table.tBodies[0].rows];
