@@ -716,7 +716,7 @@ if paper.scale != "full":
             name = f"{arm}, {knobs[arm]} {value:g}"
             paper.arm(name, "validation", logs[value]["val"][:, -1], **some)
             paper.arm(name, "few seeds", logs[value]["test"][:, -1], **some)
-        value = max(grid, key=lambda v: logs[v]["val"][:, -1].mean())  # noqa: B023
+        value = max(grid, key=lambda v: logs[v]["val"][:, -1].mean())
         paper.choice(tuned, {knobs[arm]: list(grid)}, {knobs[arm]: value})
         settings[tuned], one[tuned] = value, one[arm]
         if value != USUAL[arm]:
