@@ -16,7 +16,7 @@
 #
 # **In one line.** Dropping features before the classifier against wrong labels, beside a tuned weight decay, and what Co-teaching adds once plain averaging of two networks is taken off.
 #
-# **Part.** Noisy labels and label errors. **Fidelity**: method. Masks, choice of k, the split batches and the exchange of Co-teaching are those of the authors' code; images, network and length of training are smaller, and the toy regression is rebuilt from its picture.
+# **Part.** Noisy labels and label errors. **Fidelity**: method. Masks, choice of k, the split batches and the exchange of Co-teaching are those of the authors' code; images, network and length of training are smaller; settings meant for a network four times as wide are taken over.
 #
 # **The published run**: not stated; the authors' README says that one GTX 1080 Ti is enough. **This notebook**: at `small` about two minutes of one core. At `full` six runs of 40 epochs of a ResNet-18 on CIFAR-10 and their fine-tuning, some hours of one GPU by our estimate; never run. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nested_dropout.ipynb).
 
@@ -156,16 +156,13 @@ plots.style()
 g_toy = streams.torch(4, "picture of masks")
 p_toy = torch.exp(-((torch.arange(1, 33) / 10) ** 2))
 k_toy = torch.multinomial(p_toy, 16, replacement=True, generator=g_toy) + 1
-scattered = torch.rand(16, 32, generator=g_toy) >= 0.7
-heads = torch.arange(32) < k_toy[:, None]
-extent = (0.5, 32.5, 16.5, 0.5)
-fig, axes = plt.subplots(1, 2, figsize=(6.6, 2.4), sharey=True)
-for ax, mask in zip(axes, (scattered, heads)):
-    ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.3, extent=extent)
+masks = {"dropout": torch.rand(16, 32, generator=g_toy) >= 0.7}
+masks["nested dropout"] = torch.arange(32) < k_toy[:, None]
+fig, axes = plt.subplots(1, 2, figsize=(6.6, 2.4))
+for ax, (name, mask) in zip(axes, masks.items()):
+    ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+    ax.set(title=name, xlabel="channel (from 0)", ylabel="draw (from 0)")
     ax.grid(visible=False)
-    ax.set_xlabel("channel")
-axes[0].set(title="dropout", ylabel="draw")
-axes[1].set_title("nested dropout")
 plt.show()
 
 # %% [markdown]
@@ -198,8 +195,6 @@ cfg = paper.settings(
     forget_shares=((1.0,), (1.0,), (1.0,)),
     forget_ramp=(2, 5, 5),
     other_noise=(("asymmetric 40 %",), ("asymmetric 40 %",), ()),
-    toy_points=(20, 50, 50),
-    toy_steps=(40, 600, 600),
 )
 SIGMA, RATE = 10, 0.3  # those of the authors' scripts for CIFAR-10
 
@@ -317,6 +312,8 @@ def training_step(net, optimizer, x, y, layer, masks):
 # **exchange** what they kept: network 1 is updated on the examples that network 2 chose, and the other way round, with a fresh random
 # mask, a small learning rate and frozen batch statistics.
 #
+# From a batch so small that nothing would be kept one example is: from none there is nothing to learn.
+#
 # Why exchange? A network that has memorised a wrong label gives it a small loss and would choose it again and again. Its partner, with another
 # start, has other errors.
 #
@@ -330,10 +327,7 @@ def exchange(a):
 
 
 def small_loss(losses, forget):
-    """Positions of the smallest losses in each row: (N, b) -> (N, kept).
-
-    One example at least is kept: from none there is nothing to learn.
-    """
+    """Places of the smallest losses, one at least: (N, b) -> (N, kept)."""
     if not 0 <= forget <= 1:
         raise ValueError(f"A forget rate lies between 0 and 1, got {forget}.")
     kept = max(1, int((1 - forget) * losses.shape[-1] + 1e-9))
@@ -341,7 +335,7 @@ def small_loss(losses, forget):
 
 
 def coteaching_step(net, optimizer, x, y, layer, masks, forget, k, frozen=True):
-    """x: (N, b, ...), y: (N, b): each network's half. Returns the choices."""
+    """x: (N, b, ...), y: (N, b): each network's own half of the batch."""
     net.eval()
     with torch.no_grad(), train.autocast(y.device):
         z = net.features(x).float()
@@ -374,40 +368,29 @@ def freeze_statistics(net):
 def forget_rates(rate, epochs, ramp):
     """Forget rate by epoch (epochs,): from 0 up to `rate` at epoch `ramp`."""
     rates = np.full(epochs, float(rate))
-    steps = np.linspace(0, rate, ramp)
-    rates[:ramp] = steps[:epochs]
+    rates[:ramp] = np.linspace(0, rate, ramp)[:epochs]
     return rates
 
 
 # %% [markdown]
 # ## Sanity check
 #
-# Six facts: dropout keeps the mean; nested dropout keeps channel $j$ as often as
-# $\Pr[k\ge j]$ says, with all channels before it; with a tiny $\sigma$ only channel 1 is left; the running sum equals
-# separate masks; the exchange gives each network its partner's choice; and the forget rate starts at zero.
+# Five facts: dropout keeps the mean; nested dropout keeps channel $j$ as often as
+# $\Pr[k\ge j]$ says, with all channels before it; with a tiny $\sigma$ only channel 1 is left; the exchange gives each network its partner's choice; and the forget rate starts at zero.
 
 # %% tags=["hide-input"]
 g = streams.torch(0, "sanity")
 ones = torch.ones(1, 4000, 12)
 assert abs(dropout(ones, [g], 0.7).mean().item() - 1) < 0.03
-draws = [nested_dropout(ones[:, :1], [g], 5) for _ in range(4000)]
-draws = torch.cat(draws)[:, 0]
+draws = [nested_dropout(ones[0, :1, None], [g], 5)[0] for _ in range(4000)]
+draws = torch.cat(draws)
 tail = k_probabilities(12, 5).flip(0).cumsum(0).flip(0)  # Pr[k >= j]
 assert (draws.mean(0) - tail).abs().max() < 0.03
 assert (draws.diff(dim=-1) <= 0).all(), "a kept channel after a dropped one"
 assert nested_dropout(ones, [g], 1e-200).sum(-1).eq(1).all()
-z = torch.randn(2, 5, 12, generator=g, dtype=torch.float64)
-w = torch.randn(2, 12, 10, generator=g, dtype=torch.float64)
-by_k = logits_by_k(z, w)
-for k in (1, 4, 12):
-    direct = keep_first(z, torch.full((2, 1), k)) @ w
-    assert (by_k[:, k - 1] - direct).abs().max() < 1e-12
-losses = torch.tensor([[3.0, 1.0, 2.0], [1.0, 3.0, 2.0]])
-assert small_loss(losses, 1 / 3).tolist() == [[1, 2], [0, 2]]
 assert exchange(torch.arange(4)).tolist() == [2, 3, 0, 1]
-rates = forget_rates(0.4, 6, 5)
-assert np.allclose(rates, [0, 0.1, 0.2, 0.3, 0.4, 0.4])
-print("Masks, tiny sigma, running sum, exchange, forget rate: all agree.")
+assert np.allclose(forget_rates(0.4, 6, 5) * 10, [0, 1, 2, 3, 4, 4])
+print("Masks, tiny sigma, exchange, forget rate: all agree.")
 
 # %% [markdown]
 # ## The experiment
@@ -449,9 +432,9 @@ def one_seed(seed, noise):
     else:
         sizes = dict(train=cfg.n_train, val=cfg.n_val, test=cfg.n_test)
         d = datasets.images(paper.scale, seed, size=14, **sizes)
-        mean, std = d.x_train.mean(), d.x_train.std()
-        x = [d.x_train, d.x_val, d.x_test]
-        x = [(a.flatten(1) - mean) / std for a in x]
+        m, s = d.x_train.mean(), d.x_train.std()
+        parts = (d.x_train, d.x_val, d.x_test)
+        x = [(a.flatten(1) - m) / s for a in parts]
         y, y_val, y_test = d.y_train, d.y_val, d.y_test
     g = streams.torch(seed, f"noise, {noise}")
     y_noisy, y_val_noisy = corrupt(y, noise, g), corrupt(y_val, noise, g)
@@ -535,9 +518,8 @@ def single(logits, y):
 
 def share(hits, among):
     """Percentage of `among` that are `hits`: two (N, n) bool -> (S,)."""
-    return (
-        partners(100.0 * (hits & among).sum(-1) / among.sum(-1)).cpu().numpy()
-    )
+    shares = 100.0 * (hits & among).sum(-1) / among.sum(-1)
+    return partners(shares).cpu().numpy()
 
 
 def choose_k(z, w, y, pair=False):
@@ -552,37 +534,32 @@ def choose_k(z, w, y, pair=False):
 
 @torch.no_grad()
 def evaluate(net, d, nested):
-    """One row of the log, each entry (S,); test answers; k* of pairs (N, 1)."""
+    """A row of the log, entries (S,) or (S, n_test); k* of pairs (N, 1)."""
     S, w = len(d.y) // 2, net.head.weight
     z, z_val, z_test = (features(net, x) for x in (d.x, d.x_val, d.x_test))
-    every = torch.full((2 * S, 1), w.shape[1], device=w.device)
-    k, k_clean, k_pair = every, every, every
+    k = k_clean = k_pair = torch.full((2 * S, 1), w.shape[1], device=w.device)
     if nested:
         k, k_clean = (choose_k(z_val, w, y) for y in (d.y_val_noisy, d.y_val))
         k_pair = choose_k(z_val, w, d.y_val_noisy, pair=True)
-    logits = net.head(keep_first(z_test, k))
-    val = net.head(keep_first(z_val, k))
-    both, both_val, both_train = (
-        partners(net.head(keep_first(a, k_pair))) for a in (z_test, z_val, z)
-    )
-    wrong = d.y_noisy != d.y
     given = net.head(keep_first(z, k)).argmax(-1) == d.y_noisy
-    given_both = (both_train.argmax(-1) == d.y_noisy[:S]).repeat(2, 1)
-    clean_k = net.head(keep_first(z_test, k_clean))
+    val_clean = net.head(keep_first(z_val, k_clean))
     row = {
-        "test": single(logits, d.y_test),
-        "clean k": single(clean_k, d.y_test),
-        "val": single(val, d.y_val_noisy),
-        "clean val": single(net.head(keep_first(z_val, k_clean)), d.y_val),
-        "memorised": share(given, wrong),
+        "val": single(net.head(keep_first(z_val, k)), d.y_val_noisy),
+        "clean val": single(val_clean, d.y_val),
+        "clean k": single(net.head(keep_first(z_test, k_clean)), d.y_test),
+        "memorised": share(given, d.y_noisy != d.y),
         "k": partners(k[:, 0].float()).cpu().numpy(),
-        "pair": stack.accuracy(both, d.y_test[:S]),
-        "pair val": stack.accuracy(both_val, d.y_val_noisy[:S]),
-        "pair memorised": share(given_both, wrong),
     }
-    hits = partners((logits.argmax(-1) == d.y_test).float())
-    answers = (hits, (both.argmax(-1) == d.y_test[:S]).float())
-    return row, [a.cpu().numpy() for a in answers], k_pair
+    answers = net.head(keep_first(z_test, k)).argmax(-1)
+    both = partners(net.head(keep_first(z_test, k_pair))).argmax(-1)
+    hits = {
+        "test": partners((answers == d.y_test).double()),
+        "pair": (both == d.y_test[:S]).double(),
+    }
+    for key, scores in hits.items():  # (S, n_test), in 0..1
+        row[f"{key} items"] = scores.cpu().numpy()
+        row[key] = 100 * row[f"{key} items"].mean(-1)
+    return row, k_pair
 
 
 # %% [markdown]
@@ -590,28 +567,23 @@ def evaluate(net, d, nested):
 
 
 # %%
-def finish(net, at, log, hits, **more):
+def finish(net, at, log, **more):
     """A run: its log as curves, `log[name]` (S, evaluations)."""
     log = {name: np.stack([row[name] for row in log], 1) for name in log[0]}
-    return SimpleNamespace(net=net, epochs=at, log=log, hits=hits, **more)
+    return SimpleNamespace(net=net, epochs=at, log=log, **more)
 
 
-def optimizer_of(net, lr, decay):
-    parameters, fused = net.parameters(), paper.device.type != "mps"
-    return torch.optim.SGD(
-        parameters, lr, cfg.momentum, weight_decay=decay, fused=fused
-    )
+def sgd(net, lr, decay):
+    fused, rest = paper.device.type != "mps", (cfg.momentum, 0, decay)
+    return torch.optim.SGD(net.parameters(), lr, *rest, fused=fused)
 
 
-def stage_one(
-    d, layer=no_dropout, decay=cfg.weight_decay, nested=False, every=None
-):
+def stage_one(d, layer=no_dropout, decay=None, nested=False, every=None):
     """Train all networks on the noisy labels."""
     net = make_network(d)
-    optimizer = optimizer_of(net, cfg.lr, decay)
-    order, masks, shifts = (
-        stack.streams(d.nets, what) for what in ("order", "masks", "shifts")
-    )
+    optimizer = sgd(net, cfg.lr, decay or cfg.weight_decay)
+    words = ("order", "masks", "shifts")
+    order, masks, shifts = (stack.streams(d.nets, word) for word in words)
     at, log = [], []
     for epoch in range(1, cfg.epochs + 1):
         drops = sum(epoch > after for after in cfg.lr_drops_after)
@@ -621,10 +593,10 @@ def stage_one(
             x, y = stack.take(d.x, rows), stack.take(d.y_noisy, rows)
             training_step(net, optimizer, view(x, shifts), y, layer, masks)
         if epoch == cfg.epochs or (every and epoch % every == 0):
-            row, hits, k = evaluate(net, d, nested)
+            row, k = evaluate(net, d, nested)
             at.append(epoch)
             log.append(row)
-    return finish(net, at, log, hits, k=k, layer=layer, nested=nested)
+    return finish(net, at, log, k=k, layer=layer, nested=nested)
 
 
 def stage_two(d, run, forget, scratch=False):
@@ -636,32 +608,24 @@ def stage_two(d, run, forget, scratch=False):
         epochs, lr, net = cfg.epochs + epochs, cfg.lr, make_network(d)
         drops_after = [a * epochs / cfg.epochs for a in cfg.lr_drops_after]
         rates = forget_rates(forget, epochs, cfg.forget_ramp)
-    optimizer, S = optimizer_of(net, lr, cfg.weight_decay), len(d.y) // 2
+    optimizer, S = sgd(net, lr, cfg.weight_decay), len(d.y) // 2
     order = stack.streams(d.seeds, "order 2")  # one for both, cut in two
     masks = stack.streams(d.seeds if run.nested else d.nets, "masks 2")
     shifts = stack.streams(d.nets, "shifts 2")
     for epoch in range(1, epochs + 1):
         drops = sum(epoch > after for after in drops_after)
-        optimizer.param_groups[0]["lr"], right = lr * 0.1**drops, []
+        optimizer.param_groups[0]["lr"] = lr * 0.1**drops
         for rows in stack.batches(cfg.n_train, cfg.batch, order):
             half = rows.shape[1] // 2
             rows = torch.cat([rows[:S, :half], rows[S:, half : 2 * half]])
             x, y = stack.take(d.x, rows), stack.take(d.y_noisy, rows)
-            x, rate = view(x, shifts), rates[epoch - 1]
-            chosen = coteaching_step(
-                net, optimizer, x, y, run.layer, masks, rate, k, not scratch
-            )
-            correct = y == stack.take(d.y, rows)
-            right.append(correct.gather(1, chosen).float())
+            more = run.layer, masks, rates[epoch - 1], k, not scratch
+            coteaching_step(net, optimizer, view(x, shifts), y, *more)
         if run.nested:
             with torch.no_grad():
                 z, w = features(net, d.x_val), net.head.weight
                 k = choose_k(z, w, d.y_val_noisy, pair=True)
-    row, hits, k = evaluate(net, d, run.nested)
-    right = 100 * partners(torch.cat(right, 1).mean(1)).cpu().numpy()
-    return finish(
-        net, [epochs], [row], hits, k=k, nested=run.nested, right=right
-    )
+    return finish(net, [epochs], [evaluate(net, d, run.nested)[0]])
 
 
 # %% [markdown]
@@ -682,14 +646,13 @@ def how(arm, value):
         return {"decay": value}
     if arm == "dropout":
         return {"layer": partial(dropout, rate=value)}
-    layer = partial(nested_dropout, sigma=value)
-    return {"layer": layer, "nested": True}
+    return {"layer": partial(nested_dropout, sigma=value), "nested": True}
 
 
 def record(arm, run, key="test", metric="test accuracy"):
     """The last epoch; at the scale `full` seeds share their test images."""
     if paper.scale == "full":
-        paper.arm(arm, metric, items=run.hits[key == "pair"])
+        paper.arm(arm, metric, items=run.log[f"{key} items"][:, -1])
     else:
         paper.arm(arm, metric, run.log[key][:, -1])
 
@@ -697,10 +660,8 @@ def record(arm, run, key="test", metric="test accuracy"):
 main_noise = f"symmetric {100 * cfg.noise_rate:.0f} %"
 d50 = make_data(main_noise)
 USUAL = {"CE": cfg.weight_decay, "dropout": RATE, "nested": SIGMA}
-one = {
-    arm: stage_one(d50, **how(arm, value), every=cfg.evaluate_every)
-    for arm, value in USUAL.items()
-}
+every = cfg.evaluate_every
+one = {a: stage_one(d50, **how(a, v), every=every) for a, v in USUAL.items()}
 knobs = {"CE": "decay", "dropout": "rate", "nested": "sigma"}
 grids = dict(zip(knobs, (cfg.ce_decays, cfg.dropout_rates, cfg.sigmas)))
 settings = dict(USUAL)
@@ -708,14 +669,14 @@ if paper.scale != "full":
     few = make_data(main_noise, paper.seeds[: cfg.tuning_seeds])
     some = dict(seeds=paper.seeds[: cfg.tuning_seeds])
     for arm, grid in grids.items():
-        n, tuned = len(few.seeds) // 2, f"{arm}, tuned"
+        n, tuned = len(some["seeds"]), f"{arm}, tuned"
         logs = {USUAL[arm]: {k: v[:n] for k, v in one[arm].log.items()}}
         for value in grid:
             if value not in logs:
                 logs[value] = stage_one(few, **how(arm, value)).log
-            name = f"{arm}, {knobs[arm]} {value:g}"
-            paper.arm(name, "validation", logs[value]["val"][:, -1], **some)
-            paper.arm(name, "few seeds", logs[value]["test"][:, -1], **some)
+            for key in ("val", "test"):
+                name = f"{arm}, {knobs[arm]} {value:g}", f"{key}, few seeds"
+                paper.arm(*name, logs[value][key][:, -1], **some)
         value = max(grid, key=lambda v: logs[v]["val"][:, -1].mean())
         paper.choice(tuned, {knobs[arm]: list(grid)}, {knobs[arm]: value})
         settings[tuned], one[tuned] = value, one[arm]
@@ -728,6 +689,7 @@ for arm, run in one.items():
     arm = "CE, tuned decay" if arm == "CE, tuned" else arm
     record(arm, run)
     paper.arm(arm, "memorised", run.log["memorised"][:, -1])
+ends = {arm: run.log["test"][:, -1] for arm, run in one.items()}
 
 
 # %% tags=["hide-input", "show"]
@@ -737,18 +699,14 @@ def mean_sd(values):
 
 lines = []
 for who, fitted in one.items():
-    knob = knobs[who.split(",")[0]]
-    lines.append({"one network": who, "knob": f"{knob} {settings[who]:g}"})
     last = {name: values[:, -1] for name, values in fitted.log.items()}
-    lines[-1]["test, %"] = mean_sd(last["test"])
-    lines[-1]["memorised, %"] = mean_sd(last["memorised"])
+    knob = f"{knobs[who.split(',')[0]]} {settings[who]:g}"
+    lines.append({"one network": who, "knob": knob})
+    lines[-1] |= {f"{n}, %": mean_sd(last[n]) for n in ("test", "memorised")}
     lines[-1]["channels used"] = f"{last['k'].mean():.0f}"
 paper.table(lines, f"Stage one, {main_noise}, last epoch: mean ± sd")
 if paper.scale != "full":
-    paper.say(
-        f"With all labels right the first {len(oracle)} seeds reach "
-        f"{oracle.mean():.1f} %."
-    )
+    paper.say(f"All labels right, first seeds: {oracle.mean():.1f} %.")
 
 # %% [markdown]
 # Two columns to compare: where the memorised share falls, the test accuracy rises, until the passage is so narrow that the right labels do not
@@ -771,9 +729,8 @@ def at_picked_epoch(run):
 
 picked = {arm: at_picked_epoch(one[arm]) for arm in USUAL}
 for arm in ("CE", "nested"):
-    last_epoch = one[arm].log["test"][:, -1]
     paper.arm(arm, "test accuracy, picked epoch", picked[arm][0])
-    paper.arm(arm, "test accuracy, last epoch", last_epoch)
+    paper.arm(arm, "test accuracy, last epoch", ends[arm])
 
 # %% mystnb={"figure": {"caption": "Test accuracy of single networks over the epochs of stage one; bands are 95 % intervals over seeds. Stars: the epoch that clean validation labels would pick, mean over seeds. The gap between star and end of a curve is what memorising costs.", "name": "fig-nested_dropout-epochs"}, "image": {"alt": "Three curves of test accuracy over epochs with bands, and one star for each. Cross entropy starts high and falls, dropout falls less, nested dropout rises from below and does not fall."}} tags=["hide-input", "show"]
 COLOR = {"CE": 1, "dropout": 4, "nested": 0}
@@ -789,27 +746,18 @@ plots.legend_below(fig)
 plt.show()
 
 # %% tags=["hide-input", "show"]
-leads = {
-    who: (
-        (one[who].log["test"] - one["CE"].log["test"])[:, -1].mean(),
-        (picked[who][0] - picked["CE"][0]).mean(),
-    )
-    for who in ("dropout", "nested")
-}
+at_end = (ends["nested"] - ends["CE"]).mean()
+at_best = (picked["nested"][0] - picked["CE"][0]).mean()
 paper.say(
-    "Lead over cross entropy at the last epoch, and at the epochs that clean "
-    "validation labels would pick: "
-    + "; ".join(
-        f"{w} {a:+.1f} and {b:+.1f} points" for w, (a, b) in leads.items()
-    )
-    + ". All other results on this page are those of the last epoch."
+    f"Lead of nested dropout over cross entropy: {at_end:+.1f} points "
+    f"at the last epoch, {at_best:+.1f} at the epochs that clean labels "
+    "would pick. All other results here are those of the last epoch."
 )
 
 # %% [markdown]
 # ### What the channels carry
 #
-# One nested network is a whole family of classifiers, one for each $k$. Test accuracy against $k$ shows how much the first channels carry; the memorised
-# share against $k$ shows where the exceptions are stored.
+# One nested network is a whole family of classifiers, one for each $k$. Test accuracy against $k$ shows how much the first channels carry.
 
 # %%
 run = one["nested"]
@@ -817,38 +765,22 @@ with torch.no_grad():
     z_test = features(run.net, d50.x_test)
     for name, k in (("first sigma", SIGMA), ("all", cfg.channels)):
         logits = run.net.head(keep_first(z_test, torch.tensor([[k]])))
-        accuracy = single(logits, d50.y_test)
-        paper.arm("nested", f"test accuracy, {name} channels", accuracy)
-clean_k = run.log["clean k"][:, -1]
-paper.arm("nested", "test accuracy, k from clean labels", clean_k)
+        metric = f"test accuracy, {name} channels"
+        paper.arm("nested", metric, single(logits, d50.y_test))
+metric = "test accuracy, k from clean labels"
+paper.arm("nested", metric, run.log["clean k"][:, -1])
 
-
-# %% mystnb={"figure": {"caption": "Test accuracy (left) and memorised share of the mislabelled training images (right) against the number of channels kept, for a nested network and for one trained without any dropout and cut in the same way. Bands: 95 % intervals over seeds; first 1,000 images of each kind. A nested network has its answers in the first channels, the other one needs nearly all.", "name": "fig-nested_dropout-channels"}, "image": {"alt": "Two panels of curves over the number of kept channels on a logarithmic axis. The nested network reaches its accuracy with few channels, the network without dropout needs most of them; its memorised share rises far above that of the nested network."}} tags=["hide-input", "show"]
-@torch.no_grad()
-def against_k(net, x, y, among):
-    """Percentage of `among` (N, n) answered by y with every k: (S, D)."""
-    right = 0
-    for part in torch.arange(min(1000, y.shape[1])).split(100):
-        logits = logits_by_k(features(net, x[:, part]), net.head.weight)
-        found = logits.argmax(-1) == y[:, part][:, None]
-        right = right + (found & among[:, part][:, None]).sum(-1)
-    whole = among[:, :1000].sum(-1, keepdim=True)
-    return partners(100 * right / whole).cpu().numpy()
-
-
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3))
+# %% mystnb={"figure": {"caption": "Test accuracy against the number of channels kept, for a nested network and for one trained without any dropout and cut in the same way. Bands: 95 % intervals over seeds; first 200 test images. A nested network has its answers in the first channels, the other one needs most of them.", "name": "fig-nested_dropout-channels"}, "image": {"alt": "Two curves of test accuracy over the number of kept channels on a logarithmic axis. The nested network reaches its accuracy with some ten channels, the network without dropout climbs slowly and needs most of them."}} tags=["hide-input", "show"]
+fig, ax = plt.subplots(figsize=(6.2, 3.2))
 kept = np.arange(1, cfg.channels + 1)
-everyone, wrong_label = d50.y_test >= 0, d50.y_noisy != d50.y
 for who in ("nested", "CE"):
-    net_k = one[who].net
-    style = dict(label=who, color=plots.COLORS[COLOR[who]])
-    left = against_k(net_k, d50.x_test, d50.y_test, everyone)
-    right = against_k(net_k, d50.x, d50.y_noisy, wrong_label)
-    plots.band(axes[0], kept, left, **style)
-    plots.band(axes[1], kept, right, **style)
-for ax, what in zip(axes, ("test accuracy, %", "memorised, %")):
-    ax.set(xscale="log", xlabel="channels kept, k", ylabel=what)
-    ax.set_xticks([1, 10, 100], ["1", "10", "100"])
+    z_few = features(one[who].net, d50.x_test[:, :200])
+    by_k = logits_by_k(z_few, one[who].net.head.weight.detach())
+    right = by_k.argmax(-1) == d50.y_test[:, None, :200]
+    curve = partners(100.0 * right.float().mean(-1)).cpu().numpy()  # (S, D)
+    plots.band(ax, kept, curve, label=who, color=plots.COLORS[COLOR[who]])
+ax.set(xscale="log", xlabel="channels kept, k", ylabel="test accuracy, %")
+ax.set_xticks([1, 10, 100], ["1", "10", "100"])
 plots.legend_below(fig)
 plt.show()
 
@@ -868,10 +800,8 @@ def noise_share(d):
     return cfg.forget_shares[0] * (d.y_noisy != d.y).float().mean().item()
 
 
-pairs = {}
-for arm in [
-    arm for arm in ("dropout", "nested", "dropout, tuned") if arm in one
-]:
+pairs, trio = {}, ("dropout", "nested", "dropout, tuned")
+for arm in (arm for arm in trio if arm in one):
     pairs[f"{arm}, two-net average"] = one[arm]
     after = stage_two(d50, one[arm], noise_share(d50))
     pairs[f"{arm} + Co-teaching"] = after
@@ -882,47 +812,33 @@ pairs[scratch] = stage_two(d50, one["CE"], noise_share(d50), scratch=True)
 pairs["CE, two-net average"] = one["CE"]
 for arm, run in pairs.items():
     record(arm, run, "pair")
-    if hasattr(run, "right"):
-        paper.arm(arm, "right labels among the chosen", run.right)
+pair_ends = {arm: run.log["pair"][:, -1] for arm, run in pairs.items()}
 
 # %% mystnb={"figure": {"caption": "The ladder, 50 % symmetric noise: test accuracy at the last epoch. Grey: one network; light blue: averaged logits of two such networks; orange: after fine-tuning on all examples; blue: after Co-teaching; green: Co-teaching from scratch. Bars with 95 % intervals, dots are seeds. What Co-teaching adds is the step from light blue or orange to blue.", "name": "fig-nested_dropout-ladder"}, "image": {"alt": "Horizontal bars of test accuracy for single networks, two-network averages, fine-tuning on all examples and Co-teaching, for cross entropy, dropout and nested dropout, and for Co-teaching from scratch."}} tags=["hide-input", "show"]
 ladder, shades = {}, []
 steps = ("{}, two-net average", "{}, fine-tuned on all", "{} + Co-teaching")
 for who in COLOR:
-    ladder[f"{who}, one network"] = one[who].log["test"][:, -1]
+    ladder[f"{who}, one network"] = ends[who]
     shades.append(plots.COLORS[6])
     for step, c in zip(steps, (4, 5, 0)):
-        if step.format(who) in pairs:
-            fitted = pairs[step.format(who)]
-            ladder[step.format(who)] = fitted.log["pair"][:, -1]
+        if step.format(who) in pair_ends:
+            ladder[step.format(who)] = pair_ends[step.format(who)]
             shades.append(plots.COLORS[c])
-ladder[scratch] = pairs[scratch].log["pair"][:, -1]
+ladder[scratch] = pair_ends[scratch]
 fig, ax = plt.subplots(figsize=(6.8, 4.2))
 shades.append(plots.COLORS[2])
 plots.bars(ax, ladder, colors=shades, unit="test accuracy, %")
 plt.show()
 
 # %% tags=["hide-input", "show"]
-rungs = []
 for who in ("dropout", "nested"):
     names = [f"{who}, one network", *(step.format(who) for step in steps)]
     a, b, c, e = (ladder[name].mean() for name in names)
-    rungs.append(
-        f"{who}: averaging two {b - a:+.1f} points, fine-tuning on all "
-        f"{c - b:+.1f}, choosing by small losses {e - c:+.1f}"
+    paper.say(
+        f"**{who.capitalize()}**: averaging two networks brings {b - a:+.1f} "
+        f"points, fine-tuning on all {c - b:+.1f}, choosing by small losses "
+        f"{e - c:+.1f}; only the last is Co-teaching proper."
     )
-chosen_right = {
-    who: fitted.right.mean()
-    for who, fitted in pairs.items()
-    if hasattr(fitted, "right") and "all" not in who
-}
-paper.say(
-    f"From one network to the pair after Co-teaching. {'; '.join(rungs)}. Only "
-    "the last of the three is Co-teaching proper. Right labels among those "
-    f"chosen (at large {100 - 100 * noise_share(d50):.0f} %): "
-    + ", ".join(f"{who} {v:.0f} %" for who, v in chosen_right.items())
-    + "."
-)
 
 # %% [markdown]
 # A network that has memorised its labels gives small losses to wrong labels as well: the choice can be no better than the networks that make it.
@@ -936,101 +852,17 @@ paper.say(
 by_noise = {}
 for noise in cfg.other_noise:
     other = make_data(noise)
-    single_nets = {
-        arm: stage_one(other, **how(arm, USUAL[arm]))
-        for arm in ("CE", "nested")
-    }
-    forget = noise_share(other)
-    after = stage_two(other, single_nets["nested"], forget)
-    by_noise[noise] = {
-        arm: run.log["test"][:, -1] for arm, run in single_nets.items()
-    }
-    by_noise[noise]["nested + Co-teaching"] = after.log["pair"][:, -1]
+    runs = {a: stage_one(other, **how(a, USUAL[a])) for a in ("CE", "nested")}
+    after = stage_two(other, runs["nested"], noise_share(other))
+    found = {arm: run.log["test"][:, -1] for arm, run in runs.items()}
+    by_noise[noise] = found | {"nested + Co-teaching": after.log["pair"][:, -1]}
     for arm, values in by_noise[noise].items():
         paper.arm(arm, f"test accuracy, {noise}", values)
 
 # %% tags=["hide-input", "show"]
-at_half = {
-    "CE": ladder["CE, one network"],
-    "nested": ladder["nested, one network"],
-}
-at_half["nested + Co-teaching"] = ladder["nested + Co-teaching"]
-rows_noise = []
-for who, ys in at_half.items():
-    cells = {n: mean_sd(found[who]) for n, found in by_noise.items()}
-    rows_noise.append({"method": who, main_noise: mean_sd(ys), **cells})
-paper.table(rows_noise, "Test accuracy in percent, last epoch: mean ± sd")
-
-# %% [markdown]
-# ### The toy
-#
-# The picture that introduces the paper is a regression: points along $y=x$ with noise and outliers, a network that is large enough to
-# run through all of them, and nested dropout on its last hidden layer ($\sigma=200$). The details are not given in what we
-# could read, so they are ours. One mask per step for nested dropout.
-
-
-# %%
-def toy(layer, x, y, D=256):
-    """x, y (S, n) -> prediction from the first k channels: (S, m, D)."""
-    hidden = stack.perceptrons((1, 64, D), paper.seeds, "toy")
-    head = stack.Linears(D, 1, paper.seeds, "toy head", bias=False)
-    parameters = [*hidden.parameters(), *head.parameters()]
-    optimizer = train.adamw(parameters, lr=3e-3, weight_decay=0.0)
-    masks = stack.streams(paper.seeds, "toy masks")
-    scaled, goal = (x[..., None] - 5) / 5, (y[..., None] - 5) / 5
-    for _ in range(cfg.toy_steps):
-        error = head(layer(hidden(scaled), masks)) - goal
-        optimizer.zero_grad()
-        error.square().mean((1, 2)).sum().backward()
-        optimizer.step()
-    grid = ((line - 5) / 5).expand(len(x), -1)[..., None]
-    with torch.no_grad():
-        by_k = logits_by_k(hidden(grid), head.weight)  # (S, D, m, 1)
-    return (5 + 5 * by_k[..., 0]).numpy()
-
-
-line = torch.linspace(0, 10, 201)
-points = []
-for seed in paper.seeds:
-    g = streams.torch(seed, "toy data")
-    at, far = 10 * torch.rand(2, cfg.toy_points, generator=g)
-    near = at + 0.5 * torch.randn(cfg.toy_points, generator=g)
-    outlier = torch.rand(cfg.toy_points, generator=g) < 0.2
-    points.append((at, torch.where(outlier, far, near)))
-x_toy, y_toy = (torch.stack(a) for a in zip(*points))
-nested_toy = toy(partial(nested_dropout, sigma=200), x_toy, y_toy)
-curves = {"plain": toy(no_dropout, x_toy, y_toy)[:, -1]}
-curves["dropout 0.5"] = toy(partial(dropout, rate=0.5), x_toy, y_toy)[:, -1]
-curves |= {f"nested, k = {k}": nested_toy[:, k - 1] for k in (1, 10, 100)}
-toy_metrics = {
-    "distance to the truth": lambda c: (
-        ((c - line.numpy()) ** 2).mean(-1) ** 0.5
-    ),
-    "total variation": lambda c: np.abs(np.diff(c)).sum(-1),
-}
-for arm, curve in curves.items():
-    for metric, f in toy_metrics.items():
-        paper.arm(f"toy: {arm}", metric, f(curve), "units of y")
-
-# %% mystnb={"figure": {"caption": "Toy regression of the first seed, after the paper's first figure: dots are the training points, the dashed line is the truth. From left to right the plain network, dropout at 0.5, and one nested network with its first 1, 10 and 100 channels. More channels bend towards more of the outliers.", "name": "fig-nested_dropout-toy"}, "image": {"alt": "Five panels with the same scattered points along a diagonal and one fitted curve each: plain network, dropout 0.5, and a nested network with 1, 10 and 100 channels. The curve from one channel is the smoothest."}} tags=["hide-input", "show"]
-fig, axes = plt.subplots(1, 5, figsize=(7, 2.2), sharex=True, sharey=True)
-for ax, (who, curve_toy) in zip(axes, curves.items()):
-    ax.plot(x_toy[0], y_toy[0], ".", color=plots.COLORS[6], markersize=3)
-    ax.plot(line, line, "--", color="black", linewidth=1)
-    ax.plot(line, curve_toy[0], color=plots.COLORS[0 if who[0] == "n" else 1])
-    ax.set_xlabel("x")
-    ax.set_title(who, fontsize=9)
-axes[0].set(ylim=(-2, 12), ylabel="y (no unit)")
-plt.show()
-
-# %% tags=["hide-input", "show"]
-rows_toy = []
-for who, curve_toy in curves.items():
-    rows_toy.append({"arm": who})
-    for what, f in toy_metrics.items():
-        ys = f(curve_toy)
-        rows_toy[-1][what] = f"{ys.mean():.2f}"
-paper.table(rows_toy, "Toy, mean over seeds; the true line has variation 10")
+for noise, found in by_noise.items():
+    means = [f"{who} {mean_sd(ys)} %" for who, ys in found.items()]
+    paper.say(f"Test accuracy, {noise}: {', '.join(means)}.")
 
 # %% [markdown]
 # ## Paper against measured
@@ -1044,14 +876,170 @@ paper.report()
 # %% [markdown]
 # ## What to take away
 
+
 # %% tags=["hide-input", "show"]
-TAKEAWAY = True
+def against(who, rival):
+    gap = who - rival
+    mean, half = plots.interval(gap[:, None])
+    low, high = mean[0] - half[0], mean[0] + half[0]
+    return f"{mean[0]:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+method = pair_ends["nested + Co-teaching"]
+paper.say(
+    f"On small grey images of clothes, {main_noise}, one network ends at "
+    f"{ends['CE'].mean():.1f} % with cross entropy. Against it, in points "
+    f"(95 % interval): dropout {against(ends['dropout'], ends['CE'])}, nested "
+    f"dropout {against(ends['nested'], ends['CE'])}, the nested pair after "
+    f"Co-teaching {against(method, ends['CE'])}."
+)
+if "CE, tuned" in ends:
+    rivals = {
+        "one network with tuned weight decay": ends["CE, tuned"],
+        "Co-teaching from scratch, without any dropout": pair_ends[scratch],
+        "the pair of plain dropout": pair_ends["dropout + Co-teaching"],
+        "the same with tuned rate": pair_ends["dropout, tuned + Co-teaching"],
+    }
+    leads = [f"{against(method, ys)} over {who}" for who, ys in rivals.items()]
+    paper.say(f"**Rivals.** The nested pair leads by {'; '.join(leads)}.")
 
 # %% [markdown]
+# TAKEAWAY
+#
 # ## What differs from the paper
 #
-# DIFFERS
+# - **Source.** The full text of the paper was not to be read. Method and settings are from the authors' code and README, numbers from
+#   the tables of their project page and, for single networks under symmetric noise, from the names of checkpoints in the README. The page's
+#   cross entropy on CIFAR-10 and its Co-teaching on ANIMAL-10N are quoted there from other papers.
+# - **Data and network.** Fashion-MNIST at 14 x 14 pixels, 1,000 training images per seed and an MLP with 128 features instead of
+#   a ResNet-18 with 512 on CIFAR-10. Test images of different seeds overlap in part, since the pool has 14,000. The scale
+#   `full` uses CIFAR-10 with a ResNet-18 and has never been run.
+# - **Training.** 40 epochs of 20 steps instead of 350 of some 140, learning rate 0.05 instead of 0.1, without the warm-up of 6,000 steps and without augmentation;
+#   the learning rate drops by 10 at the same shares of the run. Cross entropy memorises a part of the wrong labels, not all. Stage two takes
+#   20 epochs with learning rate 0.01, instead of 100 with 0.001, and there is no batch normalisation to freeze.
+# - **Settings.** $\sigma$ and $\rho$ are numbers that the authors chose for a network four times as wide. The tuned arms of ours use four settings a knob, on a few seeds.
+# - **Choice of epoch and k.** Last epoch and noisy validation labels, instead of the best epoch and clean ones. The figure over epochs and the claim on $k$ show the
+#   difference. The code's habit of replacing a chosen single channel by all channels is left out.
+# - **Forget rate.** The share of wrong labels, taken as known: so does Co-teaching, and so do the authors' scripts where 20 % are wrong (0.2). From scratch it grows over
+#   five epochs from zero, their default; as in their code, each network then sees its half of a batch.
+# - **Noise.** Symmetric noise as in one column of the authors' table, and their 40 % between look-alikes, with pairs of clothes
+#   that are ours. Their columns of 20, 80 and 90 % are not run, for lack of time.
+# - **Left out.** DivideMix and the pre-cleaning with it, Clothing1M, ANIMAL-10N (and its second nested layer), CIFAR-100, Theorem 2 on the bias of Co-teaching.
+# - **Toy.** The first picture of the paper, a regression through few channels, is not redrawn: its data, network and training are nowhere described in what we
+#   could read. Earlier versions of this page rebuilt it by guess, twice; whether one channel came closer to the truth than many turned on the guesses.
+# - **Own controls.** Tuned weight decay, two-net average, fine-tuning on all examples, and the comparison of epochs.
+# - **Regimes tried on pilot seeds (100 and up) and dropped.** 500 training images with 400 test images, tuned forget rates and ten seeds, an earlier version of this page (too few
+#   test images, too much scatter); 30 epochs (cross entropy memorised little over a third, nested networks were still climbing); grids of three settings and 12 seeds (choices at the edge);
+#   500 images and 80 or 100 epochs (cross entropy memorised nearly all, with no less scatter between seeds); 32 hidden units (dropout starved); 60 epochs (same order, too much time).
+#   Single nested networks scatter between seeds in all of them, which is why no claim about them is primary.
 #
 # ## On your own data
 #
-# OWN
+# Numbers and given labels in; the classes of new rows out, by the whole method: two nested networks, then Co-teaching.
+
+
+# %% tags=["own-data"]
+def fit_pair(x, y, x_new, wrong, sigma=10, epochs=40, lr=0.05, seed=0):
+    """x: (n, ...), x_new: (m, ...) numbers; y: (n,) given labels 0, 1, ...
+
+    `wrong`: your guess of their share. Returns the classes of x_new (m,) and
+    the number of channels used, for which every fifth row is held out.
+    """
+    x, x_new = (np.asarray(a, dtype=np.float32) for a in (x, x_new))
+    x, x_new = (torch.from_numpy(a).flatten(1) for a in (x, x_new))
+    y, n, nets = (
+        torch.as_tensor(np.asarray(y)),
+        len(x),
+        (2 * seed, 2 * seed + 1),
+    )
+    if y.shape != (n,) or y.is_floating_point() or y.min() < 0:
+        raise ValueError("One label a row, whole numbers from 0.")
+    if len(y.unique()) < 2 or not 0 <= wrong < 1 or not x.isfinite().all():
+        raise ValueError("Two classes, wrong below 1, no missing values.")
+    mean, std = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
+    x, x_new = ((a - mean) / std for a in (x, x_new))
+    net, layer = nn.Module(), partial(nested_dropout, sigma=sigma)
+    layers = stack.perceptrons((x.shape[1], 64, 128), nets)
+    net.features = nn.Sequential(*layers, nn.ReLU())
+    net.head = stack.Linears(128, int(y.max()) + 1, nets, "head", bias=False)
+    w, optimizer = net.head.weight, train.sgd(net.parameters(), lr, 0.9, 5e-4)
+    draw, masks = streams.torch(seed, "order"), stack.streams(nets, "masks")
+    held, rest = torch.arange(n)[::5], (torch.arange(n) % 5).nonzero()[:, 0]
+    for epoch in range(2 * epochs):
+        second = epoch >= epochs
+        optimizer.param_groups[0]["lr"] = lr / 5 if second else lr
+        z = features(net, x[held].expand(2, -1, -1))
+        k = choose_k(z, w.detach(), y[held].expand(2, -1), pair=True)
+        for rows in train.batches(len(rest), 50, draw):
+            rows, half = rest[rows].expand(2, -1), len(rows) // 2
+            if not second:
+                training_step(net, optimizer, x[rows], y[rows], layer, masks)
+            elif half:
+                rows = torch.stack([rows[0, :half], rows[1, half : 2 * half]])
+                more = layer, masks, wrong, k
+                coteaching_step(net, optimizer, x[rows], y[rows], *more)
+    z = keep_first(features(net, x_new.expand(2, -1, -1)), k)
+    return partners(net.head(z))[0].argmax(-1).numpy(), k[0].item()
+
+
+# Three clouds of points; every fourth label is wrong.
+y_own = np.arange(240) % 3
+g_own = np.random.default_rng(0).normal(scale=0.5, size=(240, 3))
+y_given = np.where(np.arange(240) % 4 == 0, (y_own + 1) % 3, y_own)
+x_own = 2.5 * np.eye(3)[y_own] + g_own
+named_own, k_own = fit_pair(x_own, y_given, x_own, wrong=0.25)
+before, after = (y_given == y_own).mean(), (named_own == y_own).mean()
+print(f"Right before {before:.0%}, after {after:.0%}, with {k_own} channels.")
+
+# %% [markdown]
+# **What to tune first:** weight decay, then $\sigma$ (or the rate of plain dropout) on validation labels as noisy as the rest, then the forget rate, which needs a guess of the share of wrong labels. **What it costs:** two networks trained
+# twice over; the layer itself is free. **When it fails:** where training is short, since a narrow passage learns slowly; where classes need more channels than $\sigma$ lets through; where wrong labels follow the image, as look-alikes do: they
+# are shared structure and pass any bottleneck.
+#
+# No well-kept library that we know holds nested dropout for classifiers; `torch.nn.Dropout` before the last layer is the plain variant, one line.
+#
+# ## Exercises
+#
+# ### Exercise 1
+#
+# In nested dropout $k$ is drawn once per minibatch. Draw one $k$ for every example instead and compare accuracy and memorised share. What
+# changes for the gradient of a single step?
+
+
+# %% tags=["solution", "hide-cell"]
+def nested_per_example(z, generators, sigma):
+    p, B = k_probabilities(z.shape[-1], sigma), z.shape[1]
+    k = [torch.multinomial(p, B, True, generator=g) + 1 for g in generators]
+    return z * (torch.arange(z.shape[-1]) < torch.stack(k)[..., None])
+
+
+if paper.scale != "full":  # where it would cost another full run
+    layer = partial(nested_per_example, sigma=SIGMA)
+    each = stage_one(d50, layer, nested=True).log["test"][:, -1]
+    paper.say(
+        "One k per example against one per minibatch: "
+        f"{against(each, ends['nested'])} points. A step is noisier where all "
+        "examples switch a channel on or off together."
+    )
+
+# %% [markdown]
+# ### Exercise 2
+#
+# Nested dropout keeps on average $\bar k=\sum_k k\Pr[k]$ channels. Compute $\bar k$ for $\sigma$ of 10, 25 and 100 with
+# $D=128$. Which dropout rate keeps as many? Why is that rate so much higher than any that one would use?
+
+# %% tags=["solution", "hide-cell"]
+for sigma in (10, 25, 100):
+    k_mean = (k_probabilities(128, sigma) * torch.arange(1, 129)).sum().item()
+    rate = 1 - k_mean / 128
+    paper.say(f"Sigma {sigma}: {k_mean:.1f} channels, as with rate {rate:.2f}.")
+paper.say(
+    "They cannot be compared: under nested dropout the first channel can be "
+    "relied on; under dropout at such a rate no channel ever can."
+)
+
+# %% [markdown]
+# ## References
+#
+# The paper: {cite}`nested_dropout`. Its ingredients: nested dropout {cite}`rippel2014nested`, dropout {cite}`srivastava2014dropout`, Co-teaching {cite}`han2018coteaching`.
+# Memorisation: {cite}`zhang2017rethinking`. Images: {cite}`xiao2017fashion`, and CIFAR-10 at full scale {cite}`krizhevsky2009`.

@@ -266,20 +266,6 @@ def test_partners_and_shares():
     assert nb.share(hits, torch.ones(2, 3, dtype=torch.bool)).tolist() == pytest.approx([100 / 3])
 
 
-def test_bias_and_variance_against_divergences_written_out():
-    log_q = random(7, 1, 4, seed=9).log_softmax(-1)
-    weights = random(7, seed=10).softmax(-1)
-    risk, bias, variance = nb.bias_variance(log_q, weights, torch.tensor([2]))
-    q = [[math.exp(v) for v in log_q[i, 0].tolist()] for i in range(7)]
-    tilde = [math.exp(sum(weights[i].item() * math.log(q[i][c]) for i in range(7))) for c in range(4)]
-    tilde = [t / sum(tilde) for t in tilde]
-    naive = -sum(weights[i].item() * math.log(q[i][2]) for i in range(7))
-    spread = sum(weights[i].item() * sum(tilde[c] * math.log(tilde[c] / q[i][c]) for c in range(4)) for i in range(7))
-    assert risk.item() == pytest.approx(naive) and bias.item() == pytest.approx(-math.log(tilde[2]))
-    assert variance.item() == pytest.approx(spread)
-    assert risk.item() == pytest.approx(bias.item() + variance.item())
-
-
 def clouds(n=240, wrong_every=4):
     g = np.random.default_rng(0)
     y = np.arange(n) % 3
