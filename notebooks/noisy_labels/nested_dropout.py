@@ -239,7 +239,7 @@ def k_probabilities(D, sigma):
     if not sigma > 0:
         raise ValueError(f"sigma is above 0, got {sigma}.")
     k = torch.arange(1, D + 1, dtype=torch.float64)
-    weights = torch.exp(-((k - 1) / sigma) * ((k + 1) / sigma))
+    weights = torch.exp(-(k * k - 1) / sigma / sigma)
     return weights / weights.sum()
 
 

@@ -65,7 +65,7 @@ def test_dropout_is_that_of_torch_value_and_gradient(rate):
     theirs = F.dropout(torch.ones(1000), rate).unique().tolist()  # the factors that torch's own can give
     assert set((out.detach() / z.detach()).unique().round(decimals=6).tolist()) == {round(v, 6) for v in theirs}
     assert abs(kept.double().mean().item() - (1 - rate)) < 0.015
-    torch.testing.assert_close(z.grad, kept / (1 - rate) if rate < 1 else torch.zeros_like(z))
+    torch.testing.assert_close(z.grad, kept.double() / (1 - rate) if rate < 1 else torch.zeros_like(z))
     assert out.isfinite().all() and (rate in (0, 1) or not torch.equal(kept[0], kept[1]))
 
 
