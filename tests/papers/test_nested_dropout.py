@@ -156,7 +156,7 @@ def test_small_losses():
     assert nb.small_loss(losses, 1.0).tolist() == [[1], [3]], "one is kept, so that there is a mean"
     assert nb.small_loss(losses[:, :1], 0.9).tolist() == [[0], [0]]
     assert nb.small_loss(torch.rand(2, 50), 0.7).shape == (2, 15), "rounding must not lose one"
-    assert nb.small_loss(torch.rand(2, 10), 0.9).shape == (2, 1)
+    assert nb.small_loss(torch.rand(2, 20), 0.9).shape == (2, 2), "(1 - 0.9) * 20 is just below 2"
     for rate in (-0.1, 1.1):
         with pytest.raises(ValueError, match="between 0 and 1"):
             nb.small_loss(losses, rate)
@@ -282,12 +282,14 @@ def test_a_pair_on_three_clouds_names_the_true_classes():
 
 def test_what_the_function_for_own_data_refuses():
     x, _, given = clouds(30)
-    for bad_x, bad_y, wrong in (
-        (x[:5], given, 0.2),
-        (x, given.astype(float), 0.2),
-        (x, np.zeros(30, int), 0.2),
-        (np.where(x == x[0, 0], np.nan, x), given, 0.2),
-        (x, given, 1.0),
+    missing = np.where(x == x[0, 0], np.nan, x)
+    for bad_x, bad_y, wrong, why in (
+        (x[:5], given, 0.2, "One label a row"),
+        (x, given.astype(float), 0.2, "whole numbers"),
+        (x, given - 1, 0.2, "from 0"),
+        (x, np.zeros(30, int), 0.2, "Two classes"),
+        (missing, given, 0.2, "missing values"),
+        (x, given, 1.0, "wrong below 1"),
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=why):
             nb.fit_pair(bad_x, bad_y, x, wrong=wrong)
