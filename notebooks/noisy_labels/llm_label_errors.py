@@ -194,7 +194,8 @@ NAMES = [f"{data}, {kind}" for data, kinds in KINDS.items() for kind in kinds]
 # %%
 def two_centres(s, steps=60):
     """EM for two Gaussians of one width: scores (n,) -> mu_0, mu_1, sigma."""
-    mu, sigma = np.quantile(s, [0.2, 0.8]), s.std() + 1e-9
+    sigma = s.std() + 1e-9
+    mu = s.mean() + sigma * np.array([-1.0, 1.0])
     for _ in range(steps):
         near = -((s[:, None] - mu) ** 2) / (2 * sigma**2)  # (n, 2)
         r = np.exp(near - near.max(1, keepdims=True))
@@ -211,7 +212,7 @@ def to_probability(s):
         raise ValueError("A judge's scores must be finite numbers.")
     q1, q3 = np.quantile(s, [0.25, 0.75])
     if q3 > q1:
-        s = np.clip(s, q1 - 3 * (q3 - q1), q3 + 3 * (q3 - q1))
+        s = np.clip(s, q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1))
     low, high, sigma = two_centres(s)
     z = (s - (low + high) / 2) * (high - low) / sigma**2
     return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
