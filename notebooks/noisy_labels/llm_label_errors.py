@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: stand-in. Flags, repairs and measures are the paper's; the judges are a 135-million-parameter language model, words and sentence vectors instead of GPT-4 and its kind, and the texts are others.
 #
-# **The published run**: not stated. **This notebook**: at `small` less than a minute of one core. At `full` the same with twice the seeds. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/llm_label_errors.ipynb).
+# **The published run**: not stated. **This notebook**: at `small` about 1 minute of one core. At `full` the same with twice the seeds. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/llm_label_errors.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
