@@ -56,8 +56,6 @@ def test_a_renamed_arm_fails_at_small_and_is_left_out_at_smoke():
 @pytest.mark.parametrize("slug", accepted())
 def test_every_paper_says_what_it_compares_and_its_record_has_it(slug):
     info, whole = describe(slug), accepted()[slug]
-    if "short" not in info:
-        pytest.skip("of the older form")
     assert info["use"]["needs"] and info["compare"]
     wanted = sum(len(block.get("at", [0])) for block in info["compare"])
     found = comparisons(slug, info, whole)

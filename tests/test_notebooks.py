@@ -30,14 +30,6 @@ def cells(slug, kind=None, tag=None):
     ]
 
 
-def new_form(slug):
-    """Whether a paper has had its pass over claims and anatomy; the others keep the older contract until then."""
-    return "short" in describe(slug)
-
-
-NEW = [slug for slug in PAPERS if new_form(slug)]
-
-
 def own_code(slug):
     return [c for c in cells(slug, "code") if not {"setup", "parameters"} & set(c.metadata.get("tags", []))]
 
@@ -76,8 +68,7 @@ def test_order_of_the_parts(slug):
     assert [t[0] for _, t in kinds[:3]] == ["card", "setup", "parameters"]
     headings = [line for c in cells(slug, "markdown") for line in c.source.splitlines() if line.startswith("## ")]
     fixed = [h for h in headings if h in books.HEADINGS]
-    wanted = [h for h in books.HEADINGS if new_form(slug) or h not in ("## What to take away", "## On your own data")]
-    assert fixed == wanted, f"headings must be {wanted} in this order"
+    assert fixed == list(books.HEADINGS), f"headings must be {books.HEADINGS} in this order"
     assert sum(line.startswith("# ") for c in cells(slug, "markdown") for line in c.source.splitlines()) == 1
 
 
@@ -100,9 +91,6 @@ def test_code_is_plain_python(slug):
     code = "\n".join(c.source for c in cells(slug, "code"))
     assert not re.search(r"\btqdm\b|\\x1b\[|/home/|/root/|/tmp/w", code)
     lines = [line for c in own_code(slug) for line in c.source.splitlines() if line.strip()]
-    if not new_form(slug):
-        assert 100 <= len(lines) <= 700, f"{len(lines)} lines of code"
-        return
     code_lines = [line for line in lines if not line.lstrip().startswith("#")]
     assert 100 <= len(code_lines) <= 550, f"{len(code_lines)} lines of code; aim at 450"
     long = [line for line in lines if len(line) > 80]
@@ -182,13 +170,13 @@ def test_the_accepted_record_is_fresh(slug):
     assert record["provenance"]["peak_memory_mib"] <= 2048
 
 
-@pytest.mark.parametrize("slug", NEW)
+@pytest.mark.parametrize("slug", PAPERS)
 def test_showing_cells_cannot_move_a_result(slug):
     found = offences([(c.source, set(c.metadata.get("tags", []))) for c in cells(slug, "code")])
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("slug", NEW)
+@pytest.mark.parametrize("slug", PAPERS)
 def test_a_reader_sees_the_training_step(slug):
     """A function of that name, or the method's own step where nothing is trained: seen, and short."""
     steps = [
@@ -206,7 +194,7 @@ def test_a_reader_sees_the_training_step(slug):
     assert not {"hide-cell"} & set(made.metadata.get("tags", []))
 
 
-@pytest.mark.parametrize("slug", NEW)
+@pytest.mark.parametrize("slug", PAPERS)
 def test_claims_say_whose_they_are_where_they_stand_and_why_that_much_matters(slug):
     info = describe(slug)
     primary = [claim for claim in info["claims"] if claim.get("primary")]
@@ -225,7 +213,7 @@ def test_claims_say_whose_they_are_where_they_stand_and_why_that_much_matters(sl
     assert (ROOT / "tests" / "papers" / f"test_{slug}.py").exists()
 
 
-@pytest.mark.parametrize("slug", NEW)
+@pytest.mark.parametrize("slug", PAPERS)
 def test_the_claims_were_registered_before_the_record(slug):
     """Committed claims, and a pilot in the same regime in which every primary claim has power."""
     record = read_record(ROOT / "results" / "small" / f"{slug}.json")

@@ -26,7 +26,7 @@ CLAIMS = [
 def info(**extra):
     common = {"sentence": "A claim that is tested.", "metric": "accuracy", "unit": "points", "direction": "higher"}
     return {
-        "slug": "toy", "title": "A toy", "authors": ["A. Uthor"], "venue": "V", "year": 2020, "part": "trust",
+        "slug": "toy", "short": "Toy", "title": "A toy", "authors": ["A. Uthor"], "venue": "V", "year": 2020, "part": "trust",
         "code": None, "finding": "It is about a toy.", "published_run": "Not stated.", "fidelity": "method",
         "fidelity_note": "nothing is missing.", "data": {"smoke": [], "small": [], "full": []}, "needs": [],
         "seeds": {"smoke": 3, "small": 5, "full": 1}, "cost": {"full": "a second", "hours": 0.01, "device": "cpu"},

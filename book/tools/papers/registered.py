@@ -89,8 +89,6 @@ def complete(slug: str, new: dict, old: dict | None, pilot: dict | None) -> dict
         BookError: the claims are not committed, or a claim tested at `small` has no pilot in this regime.
     """
     info, results = describe(slug), new["results"]
-    if "short" not in info:  # of the older form: its claims have neither reasons nor pilots yet
-        return new
     commit = commit_of_claims(slug)
     if commit is None:
         raise BookError(

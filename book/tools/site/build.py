@@ -151,7 +151,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
                     {"file": f"book/results/{name}", "title": PARTS[name]} for name in parts_of(context)
                 ]
             slug = chapter["file"].split("/")[-1]
-            if chapter["file"].startswith("notebooks/") and context.infos[slug].get("short"):
+            if chapter["file"].startswith("notebooks/"):
                 chapter["title"] = context.infos[slug]["short"]
     shown = {
         chapter["file"].split("/")[1]

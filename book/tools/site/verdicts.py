@@ -120,8 +120,8 @@ def claim_place(claim: str) -> str:
 
 
 def name(info: dict) -> str:
-    """How tables call a paper: its short name, its slug until it has one."""
-    return info.get("short") or info["slug"]
+    """How tables call a paper."""
+    return info["short"]
 
 
 def printed_text(claim: dict) -> str:

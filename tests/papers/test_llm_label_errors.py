@@ -1,13 +1,10 @@
-"""Measures and estimators of the notebook on zero-shot judges, against scikit-learn, statsmodels, SciPy and cleanlab."""
+"""Measures and estimators of the notebook on zero-shot judges, against scikit-learn, cleanlab and worked examples."""
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.linear_model import Ridge
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.mixture import GaussianMixture
-from statsmodels.stats.inter_rater import aggregate_raters
-from statsmodels.stats.inter_rater import fleiss_kappa as peer_kappa
 
 from tests.conftest import definitions
 
@@ -27,24 +24,10 @@ def test_auc_and_f1_equal_scikit_learns(rng):
     assert ns.f1(y == 1, flagged) == pytest.approx(100 * f1_score(y, flagged))
 
 
-def test_fleiss_kappa_equals_statsmodels(rng):
-    votes = (rng.random((80, 7)) < rng.random((80, 1))).astype(int)
-    assert ns.fleiss_kappa(votes) == pytest.approx(peer_kappa(aggregate_raters(votes)[0]))
-
-
 def test_ridge_equals_scikit_learns(rng):
     x, y = rng.normal(size=(90, 12)) + 3, rng.integers(0, 2, 90)
     peer = Ridge(alpha=2.5).fit(x, 2 * y - 1)
     np.testing.assert_allclose(ns.ridge(x, y, 2.5)(x[:9]), peer.predict(x[:9]), atol=1e-10)
-
-
-def test_the_interval_is_clopper_and_pearsons_and_shrinks_with_the_population():
-    exact = stats.binomtest(27, 160).proportion_ci(0.95, method="exact")
-    assert ns.error_share_interval(27, 160, 10**12) == pytest.approx((exact.low, exact.high), abs=1e-6)
-    low, high = ns.error_share_interval(27, 160, 640)
-    assert exact.low < low < 27 / 160 < high < exact.high
-    assert ns.error_share_interval(27, 160, 160) == (27 / 160, 27 / 160)
-    assert ns.error_share_interval(0, 50, 200)[0] == 0 and ns.error_share_interval(50, 50, 200)[1] == 1
 
 
 def test_the_mixture_finds_what_scikit_learn_finds(rng):
@@ -96,3 +79,57 @@ def ns_with_seed_words():
     other.word_judges.__globals__["SEED_WORDS"] = [(("excellent",), ("terrible",))]
     other.word_judges.__globals__["words"] = __import__("re").compile(r"[a-z0-9]{2,}")
     return other
+
+
+def test_one_outlier_does_not_become_a_class(rng):
+    s = rng.normal(3.0 * rng.integers(0, 2, 500), 1.0)
+    plain, spoiled = ns.to_probability(s), ns.to_probability(np.append(s, 1e6))
+    assert np.abs(plain - spoiled[:-1]).max() < 0.05 and spoiled[-1] > 0.99
+    assert np.abs(plain - ns.to_probability(np.append(s, -1e6))[:-1]).max() < 0.05
+
+
+@pytest.mark.parametrize("s", [np.zeros(5), np.array([3.0]), np.full(4, -2.5)])
+def test_scores_that_say_nothing_give_one_half(s):
+    np.testing.assert_allclose(ns.to_probability(s), 0.5)
+
+
+def test_tied_scores_keep_their_order_and_the_unusual_ones_their_side(rng):
+    s = np.array([0.0] * 45 + [1.0] * 5)  # no spread between the quartiles
+    p = ns.to_probability(s)
+    assert len(set(p[:45])) == 1 and p[0] < 0.5 < p[-1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_must_be_numbers(bad):
+    with pytest.raises(ValueError, match="finite"):
+        ns.to_probability(np.array([0.0, bad, 1.0]))
+
+
+def test_a_curve_needs_both_classes():
+    with pytest.raises(ValueError, match="both classes"):
+        ns.auc(np.ones(4, int), np.arange(4))
+
+
+def test_f1_where_nothing_is_wrong_or_flagged():
+    none, some = np.zeros(4, bool), np.array([True, False, False, False])
+    assert ns.f1(none, none) == ns.f1(some, none) == ns.f1(none, some) == 0 and ns.f1(some, some) == 100
+
+
+def test_hasty_annotators_accept_pairs_of_one_section_only(rng):
+    y, together = np.repeat([1, 0], 50), np.tile([True, False], 50)
+    noisy = ns.hasty(y, together, 0.2, rng)
+    changed = noisy != y
+    assert changed.sum() == 20 and (y[changed] == 0).all() and together[changed].all() and (noisy[changed] == 1).all()
+    assert (ns.hasty(y, together, 0.0, rng) == y).all()
+    assert (ns.hasty(y, together, 1.0, rng) != y).sum() == 25, "no more than there are such pairs"
+    assert (ns.hasty(y, np.zeros(100, bool), 0.5, rng) == y).all()
+
+
+def test_own_data_refuses_what_it_cannot_read(rng):
+    scores, y = rng.normal(size=(3, 40)), rng.integers(0, 2, 40)
+    flagged, answer, sure = ns.confident_disagreements(scores, y)
+    assert flagged.shape == answer.shape == sure.shape == (40,) and not (flagged & (answer == y)).any()
+    assert (sure[flagged] >= 0.75).all()
+    for bad_scores, bad_y in ((scores[:, :9], y), (scores, y + 1)):
+        with pytest.raises(ValueError, match="labels 0 or 1"):
+            ns.confident_disagreements(bad_scores, bad_y)
