@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from book.tools import BookError
-from book.tools.site.compare import comparisons, rate_class
+from book.tools.site.compare import comparisons
 from book.tools.site.verdicts import accepted
 from shared.record import describe
 
@@ -69,17 +69,3 @@ def test_every_paper_says_what_it_compares_and_its_record_has_it(slug):
     arms[:] = [a for a in arms if a["arm"] != place["arm"].replace("{at}", word)]
     with pytest.raises(BookError, match="compares the arm"):
         comparisons(slug, info, lost)
-
-
-def test_shares_of_wrong_labels_fall_into_the_class_that_a_reader_asks_for():
-    asked = {
-        2: "under 5 %",
-        10: "about 10 %",
-        20: "about 20 %",
-        30: "about 30 %",
-        40: "about 40 %",
-        50: "about 50 %",
-        60: "60 % and more",
-        100: "60 % and more",
-    }
-    assert {share: rate_class(share) for share in asked} == asked

@@ -335,11 +335,18 @@ def test_the_claims_filter(visit):
 
 
 def test_a_reader_finds_methods_for_images_with_wrong_labels(visit):
-    page = visit("book/which_method", query="?data=images&wrong-labels=about+20+%25")
+    """A share that a paper measured, else the nearest one, problem by problem, and it is said."""
+    page = visit("book/which_method", query="?data=images&wrong-labels=20&clean-labels=none+needed")
     shown = page.locator("table#methods tbody tr:visible")
     assert 0 < shown.count() < page.locator("table#methods tbody tr").count()
-    assert all(row.get_attribute("data-wrong-labels") == "about 20 %" for row in shown.all())
-    assert page.locator("[data-filter=wrong-labels]").input_value() == "about 20 %"
+    found = {(row.get_attribute("data-problem"), row.get_attribute("data-wrong-labels")) for row in shown.all()}
+    assert ("wrong labels and rare classes", "20") in found
+    nearest = {share for problem, share in found if problem == "wrong labels"}
+    assert len(nearest) == 1 and nearest <= {"10", "20", "30", "40"}
+    far = abs(int(*nearest) - 20) > 5
+    assert ("the nearest share is shown" in page.locator("[data-count]").inner_text()) == far
+    page.locator("[data-filter=text]").fill("no such method")
+    assert shown.count() == 0 and "choose fewer filters" in page.locator("[data-count]").inner_text()
 
 
 def test_the_address_keeps_the_filter(visit):

@@ -12,19 +12,29 @@ document.addEventListener("DOMContentLoaded", () => {
     const table = document.getElementById(box.dataset.table);
     const rows = [...table.tBodies[0].rows];
     const inputs = [...box.querySelectorAll("[data-filter]")];
+    const value = (row, input) => (row.getAttribute("data-" + input.dataset.filter) || "").toLowerCase();
+    // Of a number the nearest rows are shown, problem by problem, and it is said where none has the one asked for.
     const apply = () => {
-      let shown = 0;
-      for (const row of rows) {
-        const fits = inputs.every((input) => {
+      const fitting = rows.filter((row) => inputs.every((input) => {
+          if ("near" in input.dataset) return !input.value || value(row, input) !== "";
           const wanted = input.value.trim().toLowerCase();
           if (!wanted) return true;
           if (input.dataset.filter === "text") return row.textContent.toLowerCase().includes(wanted);
-          return (row.getAttribute("data-" + input.dataset.filter) || "").toLowerCase().split("|").includes(wanted);
-        });
-        row.hidden = !fits;
-        shown += fits;
+          return value(row, input).split("|").includes(wanted);
+      }));
+      const nearest = new Map();
+      let far = false;
+      const asked = inputs.find((input) => "near" in input.dataset && input.value);
+      const off = (row) => Math.abs(Number(value(row, asked)) - Number(asked.value));
+      if (asked) {
+        for (const row of fitting) nearest.set(row.dataset.problem, Math.min(off(row), nearest.get(row.dataset.problem) ?? Infinity));
+        far = [...nearest.values()].some((distance) => distance > 5);
       }
-      box.querySelector("[data-count]").textContent = `${shown} of ${rows.length} ${box.dataset.noun}`;
+      const kept = new Set(asked ? fitting.filter((row) => off(row) <= nearest.get(row.dataset.problem)) : fitting);
+      for (const row of rows) row.hidden = !kept.has(row);
+      box.querySelector("[data-count]").textContent = `${kept.size} of ${rows.length} ${box.dataset.noun}`
+        + (far ? `; where nothing was measured at ${asked.value} %, the nearest share is shown` : "")
+        + (kept.size ? "" : "; choose fewer filters");
     };
     // The address keeps the filter, so that a view can be sent to somebody.
     const asked = new URLSearchParams(location.search);

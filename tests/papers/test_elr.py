@@ -177,16 +177,17 @@ def clouds(n=150, wrong_every=7):
 
 def test_wrong_labels_in_three_clouds_are_found():
     x, y, given = clouds()
-    flagged, named, sure = elr.find_wrong_labels(x, given, epochs=40)
+    predict, flagged, named, sure = elr.train_elr(x, given, epochs=40)
     wrong = given != y
     assert flagged[wrong].mean() > 0.8 and flagged[~wrong].mean() < 0.1
     assert (named == y).mean() > (given == y).mean() and ((sure > 0) & (sure <= 1)).all()
-    again = elr.find_wrong_labels(x.reshape(150, 3, 1), given, epochs=40)
-    assert all(np.array_equal(a, b) for a, b in zip((flagged, named, sure), again))
+    again = elr.train_elr(x.reshape(150, 3, 1), given, epochs=40)
+    assert all(np.array_equal(a, b) for a, b in zip((flagged, named, sure), again[1:]))
+    assert (predict(x) == y).mean() > 0.9 and (predict(x[:5].reshape(5, 3, 1)) == predict(x)[:5]).all()
 
 
 def test_two_rows_and_a_constant_column_are_enough():
-    flagged, named, sure = elr.find_wrong_labels([[1.0, 5.0], [2.0, 5.0]], [0, 1], epochs=1)
+    _, flagged, named, sure = elr.train_elr([[1.0, 5.0], [2.0, 5.0]], [0, 1], epochs=1)
     assert flagged.shape == named.shape == sure.shape == (2,) and np.isfinite(sure).all()
 
 
@@ -204,7 +205,7 @@ def test_two_rows_and_a_constant_column_are_enough():
 )
 def test_what_cannot_be_learned_from_is_refused_in_words(x, y, says):
     with pytest.raises(ValueError, match=says):
-        elr.find_wrong_labels(x, y)
+        elr.train_elr(x, y)
 
 
 # `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.

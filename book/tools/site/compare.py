@@ -13,8 +13,17 @@ from book.tools.site.tables import filtered_table
 from book.tools.site.verdicts import name
 from shared.claims import mean_interval
 
-RATES = (5, 15, 25, 35, 45, 60, 101)  # a share of wrong labels falls into the class before the first that is above it
-NAMES = ("under 5 %", "about 10 %", "about 20 %", "about 30 %", "about 40 %", "about 50 %", "60 % and more")
+SHARES = (
+    5,
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+    80,
+)  # of wrong labels, in %, that a reader may ask for: the nearest settings are shown
+CLEAN = {"none": "none needed", "some": "some needed"}
 
 
 @dataclass(frozen=True)
@@ -104,42 +113,37 @@ def _methods(c: Comparison) -> str:
     return f'<ol class="ranked">{"".join(items)}</ol>'
 
 
-def rate_class(share: float) -> str:
-    """The words by which a reader asks for a share of wrong labels."""
-    return next(words for above, words in zip(RATES, NAMES) if share < above)
-
-
 def methods(context: Context, page: str) -> str:
     """Every setting that a paper of the book compares methods in: situation, methods with numbers, how to use it."""
-    body, options = [], {"data": {}, "problem": {}, "wrong labels": {}}
+    body, options = [], {"data": {}, "problem": {}, "clean labels": {}}
     for slug in context.slugs:
         info = context.infos[slug]
         url = f"../notebooks/{info['part']}/{slug}.html"
         use = info.get("use", {})
         library = use.get("library")
         for c in comparisons(slug, info, context.records[slug]):
-            share = rate_class(c.at["share"]) if "share" in c.at and c.block["problem"].startswith("wrong") else ""
-            options["data"][c.block["kind"]] = options["problem"][c.block["problem"]] = True
-            if share:
-                options["wrong labels"][share] = True
+            share = f"{c.at['share']:g}" if "share" in c.at and c.block["problem"].startswith("wrong") else ""
+            clean = CLEAN[use.get("clean", "none")]
+            options["data"][c.block["kind"]] = options["problem"][c.block["problem"]] = options["clean labels"][
+                clean
+            ] = True
             setting = ", ".join(filter(None, [c.label, c.block.get("noise", "")]))
             metric = " ".join(c.block["metric"].replace("{at}", c.at["word"]).split())
             better = "" if c.block["better"] == "higher" else " (lower is better)"
             kept = f' The kept library: <a href="{library["url"]}">{escape(library["name"])}</a>.' if library else ""
             body.append(
-                f'<tr data-data="{c.block["kind"]}" data-problem="{c.block["problem"]}" data-wrong-labels="{share}">'
+                f'<tr data-data="{c.block["kind"]}" data-problem="{c.block["problem"]}" data-wrong-labels="{share}" '
+                f'data-clean-labels="{clean}">'
                 f'<td><span class="own">{c.block["kind"]}</span> <span class="own">{c.block["problem"]}</span>'
                 f"<br>{escape(setting) + '<br>' if setting else ''}<small>{escape(c.block['data'])}; {escape(metric)}{better}</small></td>"
                 f"<td>{_methods(c)}</td>"
                 f'<td><a href="{url}">{escape(name(info))}</a>: <a href="{url}#on-your-own-data">on your own data</a>.'
                 f"<br><small>It needs {escape(use.get('needs', ''))}.{kept}</small></td></tr>"
             )
-    order = [words for words in NAMES if words in options["wrong labels"]]
-    chosen = {"data": list(options["data"]), "problem": list(options["problem"]), "wrong labels": order}
+    chosen = {key: [(v, v) for v in got] for key, got in options.items()}
+    chosen["wrong labels"] = [(f"{share}", f"about {share} %") for share in SHARES]
     heads = [("situation", 0), ("methods, best first; the page's own in bold", 0), ("use it", 0)]
-    return filtered_table(
-        "methods", "settings", heads, body, {key: [(v, v) for v in got] for key, got in chosen.items()}
-    )
+    return filtered_table("methods", "settings", heads, body, chosen, near=("wrong labels",))
 
 
 def across(context: Context, page: str) -> str:

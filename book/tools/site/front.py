@@ -38,7 +38,8 @@ def papers(context: Context, page: str) -> str:
             )
         measured = comparisons(slug, info, context.records[slug])
         if measured:
-            found += f"<br><small>Measured, best first, on {finding(measured[0], '')}.</small>"
+            metric = cards.metric_words({"metric": measured[0].block["metric"].replace("{at}", measured[0].at["word"])})
+            found += f"<br><small>Measured, best first: {escape(metric)} on {escape(finding(measured[0], ''))}.</small>"
         kinds, problems = chips(info)
         marks = " ".join(f'<span class="own">{escape(words)}</span>' for words in (*kinds, *problems))
         body.append(

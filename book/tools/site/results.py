@@ -11,7 +11,16 @@ from book.tools.site import cards
 from book.tools.site.compare import parts_of
 from book.tools.site.context import Context
 from book.tools.site.tables import filtered_table
-from book.tools.site.verdicts import claim_place, commit_words, csv_text, in_deltas, name, printed_text, stale_marks
+from book.tools.site.verdicts import (
+    claim_place,
+    commit_words,
+    counted,
+    csv_text,
+    in_deltas,
+    name,
+    printed_text,
+    stale_marks,
+)
 from shared import claims as stats
 from shared.record import RecordError, verdicts
 from shared.show import effect_text, verdict_text
@@ -71,8 +80,7 @@ def by_part(context: Context, page: str) -> str:
     """A row for each part: how many claims were tested, and what came out."""
     context.made["book/verdicts.csv"] = csv_text(context.records).encode()
     context.made["book/records.json"] = (json.dumps(context.records, indent=1) + "\n").encode()
-    words = [v for v in stats.VERDICTS if v not in (stats.NOT_RUN, stats.NOT_TESTABLE)]
-    heads = ["part", "papers", "claims tested", *words, "our questions"]
+    heads = ["part", "papers", "claims tested", "what came out", "our questions"]
     lines = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
     for part in parts_of(context):
         slugs = [slug for slug in context.slugs if context.infos[slug]["part"] == part]
@@ -81,12 +89,11 @@ def by_part(context: Context, page: str) -> str:
             for slug in slugs
             for c in context.infos[slug]["claims"]
         )
-        cells = [found[verdict, "paper"] for verdict in words]
+        tested = Counter({v: found[v, "paper"] for v in stats.VERDICTS if v not in (stats.NOT_RUN, stats.NOT_TESTABLE)})
         own = sum(count for (_, origin), count in found.items() if origin == "book")
         link = f'<th scope="row"><a href="results/{part}.html">{escape(PARTS[part])}</a></th>'
-        lines.append(
-            link + "".join(f'<td class="number">{cell}</td>' for cell in (len(slugs), sum(cells), *cells, own))
-        )
+        cells = [len(slugs), tested.total(), counted(tested), own]
+        lines.append(link + "".join(f"<td>{cell}</td>" for cell in cells))
     table = "".join(f"<tr>{line}</tr>" for line in lines)
     return (
         f'```{{raw}} html\n<div class="book-table" tabindex="0" role="region" aria-label="claims by part"><table>{table}</table></div>\n```\n\n'

@@ -12,16 +12,18 @@ def filtered_table(
     body: list[str],
     options: dict[str, list[tuple[str, str]]],
     note: str = "",
+    near: tuple[str, ...] = (),
 ) -> str:
     """A table with filters above it.
 
     Args:
         name: of the table. noun: what its rows are. heads: words, and 1 where a click sorts. body: the rows' HTML.
         options: filter -> (value, words) of each choice; a row has the value in its attribute `data-<filter>`.
+        near: filters whose values are numbers, of which the nearest rows are shown where none has the one asked for.
         note: HTML above the rows and again below them, such as an axis, in the last column.
     """
     selects = " ".join(
-        f'<label>{key} <select data-filter="{key.replace(" ", "-")}"><option value="">all</option>'
+        f'<label>{key} <select data-filter="{key.replace(" ", "-")}"{" data-near" if key in near else ""}><option value="">all</option>'
         + "".join(f'<option value="{value}">{escape(words)}</option>' for value, words in choices)
         + "</select></label>"
         for key, choices in options.items()
