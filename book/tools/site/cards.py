@@ -23,6 +23,7 @@ SIGNS = {
     stats.NOT_TESTABLE: "&ndash;",
 }
 UNTESTED = (stats.NOT_RUN, stats.NOT_TESTABLE)
+LONG = 200  # letters of the paper's numbers that a card shows unfolded
 REACH = 4.0  # a drawing shows effects from -REACH to REACH deltas
 
 
@@ -164,8 +165,11 @@ def card(info: dict, claim: dict, judged: Judged, anchor: bool = True) -> str:
     ]
     small += [*(scales if len(scales) > 1 else [f"decided at {judged.scale}"] if judged.scale == "full" else [])]
     small += [escape(note) for note in judged.notes]
-    if claim.get("origin") != "book":
-        small.append(f"in the paper: {escape(paper_text(claim))}")
+    printed, folded = escape(paper_text(claim)), ""
+    if claim.get("origin") != "book" and len(printed) <= LONG:
+        small.append(f"in the paper: {printed}")
+    elif claim.get("origin") != "book":
+        folded = f"<details><summary>in the paper: {len(claim['paper'])} numbers</summary>{printed}.</details>"
     if claim.get("delta_why"):
         small.append(f"why this delta: {escape(claim['delta_why'])}")
     if claim.get("note"):
@@ -174,7 +178,7 @@ def card(info: dict, claim: dict, judged: Judged, anchor: bool = True) -> str:
     return (
         f'<div class="book-card {verdict}"{name}><p class="head">{chip(claim, judged)} <span class="whose">{whose}{where}</span></p>'
         f"<p>{escape(claim['sentence'])}</p>{drawing(claim, judged.outcome)}"
-        f'<p class="figures">{figures(claim, judged)}</p><p class="small">{". ".join(s.rstrip(".") for s in small)}.</p></div>'
+        f'<p class="figures">{figures(claim, judged)}</p><div class="small">{". ".join(s.rstrip(".") for s in small)}.{folded}</div></div>'
     )
 
 
