@@ -63,3 +63,32 @@ def test_exact_claims_have_no_border(monkeypatch):
 def test_other_versions_are_another_machine():
     assert drift.alike(HERE, dict(HERE))
     assert not drift.alike(HERE, HERE | {"versions": {"torch": "3"}}) and not drift.alike(HERE, ELSEWHERE)
+
+
+def timed(values, place):
+    record = run(HOLDS, place)
+    return record | {"timed": [{"arm": "A", "metric": "m", "unit": "%", "values": values}]}
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [(HOLDS, []), ([v + 0.1 for v in HOLDS], []), (UNDECIDED, ["time"]), ([v + 3 for v in HOLDS], ["effect"]),
+     ([v - 4 for v in HOLDS], ["effect", "verdict"])],
+)  # fmt: skip
+def test_times_are_judged_by_their_interval_on_the_same_machine_too(monkeypatch, after, found):
+    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [{**CLAIM, "timed": True}]})
+    told = drift.changes("toy", timed(HOLDS, HERE), timed(after, HERE))
+    assert [what for what, _ in told] == found, told
+
+
+def test_a_drift_of_times_is_seen_where_all_results_are_equal(monkeypatch, capsys):
+    old, new = timed(HOLDS, HERE), timed([v - 4 for v in HOLDS], HERE)
+    for record in (old, new):
+        record["provenance"] = HERE | {"seconds": 1.0, "result_hash": "a"}
+    monkeypatch.setattr(drift, "describe", lambda slug: {"claims": [{**CLAIM, "timed": True}]})
+    monkeypatch.setattr(drift, "accepted", lambda: {"toy": old})
+    monkeypatch.setattr(drift, "read_record", lambda path: new)
+    monkeypatch.setattr(drift.Run, "of", classmethod(lambda cls, *_: type("R", (), {"record": None})))
+    assert drift.report(["toy"]) == 1 and "toy: c: holds -> reversed" in capsys.readouterr().out
+    monkeypatch.setattr(drift, "read_record", lambda path: old)
+    assert drift.report(["toy"]) == 0 and "same to the bit" in capsys.readouterr().out

@@ -193,7 +193,7 @@ def confident_guess(y, probs):
 
 
 # %% [markdown]
-# ### Count, calibrate
+# ### The method's own step: count and calibrate
 #
 # Counting guesses against given labels yields the **confident joint** $C$, with the given label in the rows and the guess in the columns.
 # Examples without a confident guess are missing from it, in some classes more than in others. **Calibration**

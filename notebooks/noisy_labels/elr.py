@@ -540,6 +540,8 @@ def record(arm, run, where=""):
             if shared
             else {"given": getattr(run, key)[:, -1]}
         )
+        at = [e <= 0.8 * run.epochs[-1] for e in run.epochs].count(True) - 1
+        given["late"] = getattr(run, key)[:, at]
         paper.arm(arm, metric + where, **given)
 
 
