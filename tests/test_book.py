@@ -341,9 +341,14 @@ def test_drift_runs_again_aside_and_goes_on_where_it_was_killed(checkout):
 
 @pytest.mark.slow
 def test_runs_at_full_are_accepted_by_name_and_marked_when_their_source_changes(checkout):
-    for words, says in ((["full"], "the papers that you name"), (["smoke", "--papers", "toy"], "Accept at small")):
-        done = python(checkout, "-m", "book.tools.upkeep.records", "--scale", *words)
-        assert done.returncode == 1 and says in done.stderr
+    accepting = ("-m", "book.tools.upkeep.records", "--scale")
+    done = python(checkout, *accepting, "smoke", "--papers", "toy")
+    assert done.returncode == 1 and "Accept at small or at full" in done.stderr
+    # without papers the queue is shown, and with hours what fits them is run
+    waits = python(checkout, *accepting, "full", check=True).stdout
+    assert "toy_two" in waits and "never run" in waits and "Say HOURS=1" in waits
+    none = python(checkout, *accepting, "full", "--hours", "0.001", check=True).stdout
+    assert "nothing fits" in none and not (checkout / "results/full").exists()
     done = python(checkout, "-m", "book.tools.upkeep.records", "--scale", "full", "--papers", "toy", check=True)
     assert "toy: first record" in done.stdout and not list((checkout / "results/small").glob("*.json"))
     assert json.loads((checkout / "results/full/toy.json").read_text())["results"]["scale"] == "full"
