@@ -14,8 +14,13 @@ class BookError(Exception):
 def cores() -> int:
     """Processors that this process may use: its affinity, and in a container its share of time."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(count, int(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or "max"
-        return count
+    old = [Path("/sys/fs/cgroup/cpu", f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    for files in ([Path("/sys/fs/cgroup/cpu.max")], old):  # cgroup v2 has one file, v1 had two
+        try:
+            quota, period = " ".join(file.read_text() for file in files).split()
+            share = int(quota) / int(period)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        if share > 0:  # -1 is no limit
+            return max(1, min(count, int(share)))
+    return count

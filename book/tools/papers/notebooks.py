@@ -96,7 +96,7 @@ def repository() -> tuple[str, str]:
 def _github(url: str) -> tuple[str, str]:
     """Owner and name of a GitHub address, as people write it. Raises BookError for anything else."""
     found = re.fullmatch(
-        r"(?:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
+        r"(?i:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
     )
     if not found or "." in found[1]:
         raise BookError(
