@@ -128,7 +128,10 @@ def test_the_python_that_is_stated_is_the_python_that_runs():
 @pytest.mark.parametrize(
     "url",
     ["https://github.com/me/book", "https://github.com/me/book/", "https://github.com/me/book.git", "git@github.com:me/book.git",
-     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book"],
+     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book",
+     "https://GitHub.com/me/book", "https://me@github.com/me/book.git", "git+https://github.com/me/book", "git://github.com/me/book",
+     "https://github.com/me/book/tree/main", "https://github.com/me/book#readme", "https://github.com/me/book?tab=readme",
+     "ssh://git@github.com:22/me/book", "ssh://git@ssh.github.com:443/me/book.git"],
 )  # fmt: skip
 def test_addresses_of_the_repository(monkeypatch, url):
     monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
@@ -137,7 +140,17 @@ def test_addresses_of_the_repository(monkeypatch, url):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://gitlab.com/me/book", "git@example.org:me/book.git", "book", "", "https://github.com/me"]
+    "url",
+    [
+        "https://gitlab.com/me/book",
+        "git@example.org:me/book.git",
+        "book",
+        "",
+        None,
+        "https://github.com/me",
+        "me/..",
+        "https://github.com.example.org/me/book",
+    ],
 )
 def test_addresses_that_colab_cannot_open_are_refused(monkeypatch, url):
     monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
@@ -157,6 +170,28 @@ def test_a_book_inside_another_repository_has_no_commit_of_its_own(tmp_path, mon
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     commit, dirty = provenance.commit()
     assert len(commit) == 10 and dirty is False
+    monkeypatch.setenv("PATH", str(inner))  # a machine without git
+    assert provenance.commit() == (None, None)
+
+
+def test_the_commit_is_that_of_the_books_own_checkout(tmp_path, monkeypatch):
+    """Also in a worktree, and where a hook of another repository points git to that one."""
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    heads = {}
+    for name in ("book", "other"):
+        tree = tmp_path / name
+        tree.mkdir()
+        (tree / "a").write_text(name)
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", name]):
+            subprocess.run([*git, *words], cwd=tree, check=True)
+        monkeypatch.setattr(provenance, "ROOT", tree)
+        heads[name], _ = provenance.commit()
+    subprocess.run([*git, "worktree", "add", "-q", str(tmp_path / "tree")], cwd=tmp_path / "book", check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    for name in ("book", "tree"):
+        monkeypatch.setattr(provenance, "ROOT", tmp_path / name)
+        assert provenance.commit() == (heads["book"], False) != (heads["other"], False)
 
 
 def test_the_cores_that_this_process_may_use(monkeypatch):
@@ -165,13 +200,39 @@ def test_the_cores_that_this_process_may_use(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("quota", "count"),
-    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)],
-)
-def test_the_share_of_time_that_a_container_has(monkeypatch, quota, count):
+    ("files", "count"),
+    [
+        ({"/sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "250000 100000"}, 2),
+        ({"/sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"/sys/fs/cgroup/cpu.max": "1600000 100000"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "nonsense"}, 8),
+        ({"/proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+          "/sys/fs/cgroup/user.slice/cpu.max": "300000 100000"}, 3),
+        ({"/proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+          "/sys/fs/cgroup/user.slice/run-1.scope/cpu.max": "200000 100000",
+          "/sys/fs/cgroup/user.slice/cpu.max": "max 100000"}, 2),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/docker/1\n1:name=systemd:/docker/1\n",
+          "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "150000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/slurm/job_1\n",
+          "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_quota_us": "400000\n",
+          "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({}, 8),
+    ],
+)  # fmt: skip
+def test_the_share_of_time_that_a_container_has(monkeypatch, files, count):
+    """In the group of this process or in one around it, of the older and of the newer kind."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     real = Path.read_text
-    said = lambda path, *a, **k: quota if str(path) == "/sys/fs/cgroup/cpu.max" else real(path, *a, **k)  # noqa: E731
+
+    def said(path, *words, **more):
+        if not str(path).startswith(("/sys/", "/proc/")):
+            return real(path, *words, **more)
+        if str(path) not in files:
+            raise FileNotFoundError(str(path))
+        return files[str(path)]
+
     monkeypatch.setattr(Path, "read_text", said)
     assert cores() == count
 

@@ -96,9 +96,11 @@ def repository() -> tuple[str, str]:
 def _github(url: str) -> tuple[str, str]:
     """Owner and name of a GitHub address, as people write it. Raises BookError for anything else."""
     found = re.fullmatch(
-        r"(?:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
+        r"(?:(?:(?:git\+)?(?:https?|ssh|git)://)?(?:[\w.-]+@)?(?:(?:www|ssh)\.)?(?i:github\.com)(?::\d+/|[/:]))?"
+        r"([\w.-]+)/([\w.-]+?)(?:\.git)?/?(?:(?:tree|blob)/.*)?(?:[?#].*)?",
+        str(url or "").strip(),
     )
-    if not found or "." in found[1]:
+    if not found or "." in found[1] or not found[2].strip("."):
         raise BookError(
             f"repository.url in _config.yml is {url!r}: give a GitHub address such as https://github.com/me/book, which "
             "Colab can open."
