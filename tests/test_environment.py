@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from book.tools import ROOT, BookError, cores
 from book.tools.papers import notebooks as books
+from book.tools.runs import run_one
 from data_scripts import environment
 from shared import provenance
 from tests.conftest import python
@@ -28,6 +29,13 @@ def pictures(checkout):
     book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
     outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
     return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def said(checkout):
+    """What a run wrote beside its results: it would stand on the page."""
+    book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
+    outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
+    return ["".join(output["text"]) for output in outputs if output.get("name") == "stderr"]
 
 
 def hostile(home):
@@ -85,6 +93,22 @@ def test_a_home_that_cannot_be_written(checkout, tmp_path):
     env = {"HOME": str(home / "me"), "XDG_CACHE_HOME": ""}
     done = python(checkout, *BOOK, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not said(checkout), "a complaint about the home is on the page"
+
+
+def test_caches_lie_in_the_build_folder_where_the_home_cannot_be_written(tmp_path):
+    home, file = tmp_path / "home", tmp_path / "file"
+    home.mkdir()
+    file.touch()
+    here = lambda **env: run_one.clean({"HOME": str(home), **env}, tmp_path / "work").get("MPLCONFIGDIR")  # noqa: E731
+    assert here() is None and here(MPLCONFIGDIR=str(home / "mpl")) == str(home / "mpl")
+    for env in (
+        {"HOME": str(file)},
+        {"MPLCONFIGDIR": str(file / "mpl")},
+        {"XDG_CONFIG_HOME": str(file)},
+        {"XDG_CACHE_HOME": str(file)},
+    ):
+        assert here(**env) == str(run_one.BUILD / "cache" / "matplotlib"), env
 
 
 def test_a_clone_with_other_line_ends_has_the_same_bytes(tmp_path):
@@ -311,6 +335,12 @@ def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
         assert done.returncode == 0, done.stderr
         assert page.read_bytes() == whole and (html / "_static/book.css").exists(), damage
     assert "Building" not in python(checkout, *words).stdout
+    # what a full disk or a power cut leaves of the book's own notes: empty files
+    for name in ("smoke/_build/site-smoke.json", "keys/smoke/toy_two.key", "keys/smoke/toy.key"):
+        (checkout / "_build" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "_build" / name).write_text("")
+        done = python(checkout, *words)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
     # a truncated notebook is run again, and nothing else stands in the way
     run = checkout / "_build/runs/smoke/noisy_labels/toy.ipynb"
     run.write_bytes(run.read_bytes()[:2000])
