@@ -322,6 +322,26 @@ def test_make_makes_the_environment_again_where_it_does_not_work(tmp_path):
         assert done.returncode != 0 and "environment] Error" in done.stderr, done.stderr
 
 
+def test_a_users_settings_of_pip_do_not_reach_the_environment(tmp_path):
+    """In variables and in pip's own files: `--user` is an error inside an environment, a target leads elsewhere."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    words = re.search(r"@(env .*) \$\(BIN\)/python -m pip install", makefile)[1]
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\n")
+    env = {
+        **os.environ,
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_TARGET": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+    }
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "pyproject.toml").write_text('[project]\nname = "toy"\nversion = "1"\n')
+    more = "--dry-run --no-deps --no-build-isolation --quiet"
+    command = f"{words} {sys.executable} -m pip install {more} {package}"
+    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
     words = [word for word in BOOK if word != "--no-site"]
