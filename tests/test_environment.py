@@ -291,6 +291,17 @@ def test_any_name_of_a_folder_works(checkout, tmp_path):
     assert (place / "_build/smoke/_build/html/notebooks/noisy_labels/toy.html").exists()
 
 
+@pytest.mark.parametrize("place", ["ROOT", "BUILD"])
+def test_a_folder_that_the_scheduler_cannot_name_is_told(monkeypatch, tmp_path, place):
+    """Braces are its placeholders."""
+    from book.tools.runs import schedule
+
+    monkeypatch.setattr(schedule, "BUILD", tmp_path)
+    monkeypatch.setattr(schedule, place, tmp_path / "a {x} b")
+    with pytest.raises(BookError, match="braces in its name: rename .*a {x} b"), schedule.only_one():
+        pass
+
+
 def test_an_environment_that_does_not_serve_says_why(tmp_path, monkeypatch):
     assert environment.complaint() is None
     other = tmp_path / "moved"
