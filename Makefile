@@ -31,7 +31,7 @@ environment:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python data_scripts/environment.py || true
 	@echo "Making $(VENV) from requirements.lock (once, some minutes)."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@env -u PIP_TARGET -u PIP_PREFIX -u PIP_USER -u PIP_ROOT $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock 2> $(VENV)/pip.log || { tail -n 5 $(VENV)/pip.log; exit 1; }
+	@env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock 2> $(VENV)/pip.log || { tail -n 5 $(VENV)/pip.log; exit 1; }
 	@pwd > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/imperfect_labels.pth"
 	@$(BIN)/python data_scripts/environment.py
 

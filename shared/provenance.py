@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -64,9 +65,12 @@ def commit() -> tuple[str | None, bool | None]:
     if ROOT is None:
         return None, None
 
+    # Called from a hook, git's own variables name another repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
     def git(*words):
         return subprocess.run(
-            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, env=env
         ).stdout.strip()
 
     try:

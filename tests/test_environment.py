@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from book.tools import ROOT, BookError, cores
 from book.tools.papers import notebooks as books
+from book.tools.runs import run_one
 from data_scripts import environment
 from shared import provenance
 from tests.conftest import python
@@ -28,6 +29,13 @@ def pictures(checkout):
     book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
     outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
     return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def said(checkout):
+    """What a run wrote beside its results: it would stand on the page."""
+    book = json.loads((checkout / "_build/runs/smoke/noisy_labels/toy.ipynb").read_text())
+    outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
+    return ["".join(output["text"]) for output in outputs if output.get("name") == "stderr"]
 
 
 def hostile(home):
@@ -85,6 +93,22 @@ def test_a_home_that_cannot_be_written(checkout, tmp_path):
     env = {"HOME": str(home / "me"), "XDG_CACHE_HOME": ""}
     done = python(checkout, *BOOK, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not said(checkout), "a complaint about the home is on the page"
+
+
+def test_caches_lie_in_the_build_folder_where_the_home_cannot_be_written(tmp_path):
+    home, file = tmp_path / "home", tmp_path / "file"
+    home.mkdir()
+    file.touch()
+    here = lambda **env: run_one.clean({"HOME": str(home), **env}, tmp_path / "work").get("MPLCONFIGDIR")  # noqa: E731
+    assert here() is None and here(MPLCONFIGDIR=str(home / "mpl")) == str(home / "mpl")
+    for env in (
+        {"HOME": str(file)},
+        {"MPLCONFIGDIR": str(file / "mpl")},
+        {"XDG_CONFIG_HOME": str(file)},
+        {"XDG_CACHE_HOME": str(file)},
+    ):
+        assert here(**env) == str(run_one.BUILD / "cache" / "matplotlib"), env
 
 
 def test_a_clone_with_other_line_ends_has_the_same_bytes(tmp_path):
@@ -128,7 +152,10 @@ def test_the_python_that_is_stated_is_the_python_that_runs():
 @pytest.mark.parametrize(
     "url",
     ["https://github.com/me/book", "https://github.com/me/book/", "https://github.com/me/book.git", "git@github.com:me/book.git",
-     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book"],
+     "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book",
+     "https://GitHub.com/me/book", "https://me@github.com/me/book.git", "git+https://github.com/me/book", "git://github.com/me/book",
+     "https://github.com/me/book/tree/main", "https://github.com/me/book#readme", "https://github.com/me/book?tab=readme",
+     "ssh://git@github.com:22/me/book", "ssh://git@ssh.github.com:443/me/book.git"],
 )  # fmt: skip
 def test_addresses_of_the_repository(monkeypatch, url):
     monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
@@ -137,7 +164,17 @@ def test_addresses_of_the_repository(monkeypatch, url):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://gitlab.com/me/book", "git@example.org:me/book.git", "book", "", "https://github.com/me"]
+    "url",
+    [
+        "https://gitlab.com/me/book",
+        "git@example.org:me/book.git",
+        "book",
+        "",
+        None,
+        "https://github.com/me",
+        "me/..",
+        "https://github.com.example.org/me/book",
+    ],
 )
 def test_addresses_that_colab_cannot_open_are_refused(monkeypatch, url):
     monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
@@ -157,6 +194,28 @@ def test_a_book_inside_another_repository_has_no_commit_of_its_own(tmp_path, mon
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     commit, dirty = provenance.commit()
     assert len(commit) == 10 and dirty is False
+    monkeypatch.setenv("PATH", str(inner))  # a machine without git
+    assert provenance.commit() == (None, None)
+
+
+def test_the_commit_is_that_of_the_books_own_checkout(tmp_path, monkeypatch):
+    """Also in a worktree, and where a hook of another repository points git to that one."""
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    heads = {}
+    for name in ("book", "other"):
+        tree = tmp_path / name
+        tree.mkdir()
+        (tree / "a").write_text(name)
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", name]):
+            subprocess.run([*git, *words], cwd=tree, check=True)
+        monkeypatch.setattr(provenance, "ROOT", tree)
+        heads[name], _ = provenance.commit()
+    subprocess.run([*git, "worktree", "add", "-q", str(tmp_path / "tree")], cwd=tmp_path / "book", check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    for name in ("book", "tree"):
+        monkeypatch.setattr(provenance, "ROOT", tmp_path / name)
+        assert provenance.commit() == (heads["book"], False) != (heads["other"], False)
 
 
 def test_the_cores_that_this_process_may_use(monkeypatch):
@@ -165,13 +224,39 @@ def test_the_cores_that_this_process_may_use(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("quota", "count"),
-    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)],
-)
-def test_the_share_of_time_that_a_container_has(monkeypatch, quota, count):
+    ("files", "count"),
+    [
+        ({"/sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "250000 100000"}, 2),
+        ({"/sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"/sys/fs/cgroup/cpu.max": "1600000 100000"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "nonsense"}, 8),
+        ({"/proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+          "/sys/fs/cgroup/user.slice/cpu.max": "300000 100000"}, 3),
+        ({"/proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+          "/sys/fs/cgroup/user.slice/run-1.scope/cpu.max": "200000 100000",
+          "/sys/fs/cgroup/user.slice/cpu.max": "max 100000"}, 2),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/docker/1\n1:name=systemd:/docker/1\n",
+          "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "150000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/slurm/job_1\n",
+          "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_quota_us": "400000\n",
+          "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({}, 8),
+    ],
+)  # fmt: skip
+def test_the_share_of_time_that_a_container_has(monkeypatch, files, count):
+    """In the group of this process or in one around it, of the older and of the newer kind."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     real = Path.read_text
-    said = lambda path, *a, **k: quota if str(path) == "/sys/fs/cgroup/cpu.max" else real(path, *a, **k)  # noqa: E731
+
+    def said(path, *words, **more):
+        if not str(path).startswith(("/sys/", "/proc/")):
+            return real(path, *words, **more)
+        if str(path) not in files:
+            raise FileNotFoundError(str(path))
+        return files[str(path)]
+
     monkeypatch.setattr(Path, "read_text", said)
     assert cores() == count
 
@@ -206,6 +291,17 @@ def test_any_name_of_a_folder_works(checkout, tmp_path):
     assert (place / "_build/smoke/_build/html/notebooks/noisy_labels/toy.html").exists()
 
 
+@pytest.mark.parametrize("place", ["ROOT", "BUILD"])
+def test_a_folder_that_the_scheduler_cannot_name_is_told(monkeypatch, tmp_path, place):
+    """Braces are its placeholders."""
+    from book.tools.runs import schedule
+
+    monkeypatch.setattr(schedule, "BUILD", tmp_path)
+    monkeypatch.setattr(schedule, place, tmp_path / "a {x} b")
+    with pytest.raises(BookError, match="braces in its name: rename .*a {x} b"), schedule.only_one():
+        pass
+
+
 def test_an_environment_that_does_not_serve_says_why(tmp_path, monkeypatch):
     assert environment.complaint() is None
     other = tmp_path / "moved"
@@ -237,6 +333,26 @@ def test_make_makes_the_environment_again_where_it_does_not_work(tmp_path):
         assert done.returncode != 0 and "environment] Error" in done.stderr, done.stderr
 
 
+def test_a_users_settings_of_pip_do_not_reach_the_environment(tmp_path):
+    """In variables and in pip's own files: `--user` is an error inside an environment, a target leads elsewhere."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    words = re.search(r"@(env .*) \$\(BIN\)/python -m pip install", makefile)[1]
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\n")
+    env = {
+        **os.environ,
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_TARGET": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+    }
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "pyproject.toml").write_text('[project]\nname = "toy"\nversion = "1"\n')
+    more = "--dry-run --no-deps --no-build-isolation --quiet"
+    command = f"{words} {sys.executable} -m pip install {more} {package}"
+    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
     words = [word for word in BOOK if word != "--no-site"]
@@ -250,6 +366,12 @@ def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
         assert done.returncode == 0, done.stderr
         assert page.read_bytes() == whole and (html / "_static/book.css").exists(), damage
     assert "Building" not in python(checkout, *words).stdout
+    # what a full disk or a power cut leaves of the book's own notes: empty files
+    for name in ("smoke/_build/site-smoke.json", "keys/smoke/toy_two.key", "keys/smoke/toy.key"):
+        (checkout / "_build" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "_build" / name).write_text("")
+        done = python(checkout, *words)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
     # a truncated notebook is run again, and nothing else stands in the way
     run = checkout / "_build/runs/smoke/noisy_labels/toy.ipynb"
     run.write_bytes(run.read_bytes()[:2000])

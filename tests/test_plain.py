@@ -107,7 +107,7 @@ def test_a_generated_cell_is_not_edited_there(checkout):
     assert (checkout / TOY).read_text() == before
 
 
-@pytest.mark.parametrize("how", ["timing", "no ids", "badge", "trailing"])
+@pytest.mark.parametrize("how", ["timing", "no ids", "badge", "trailing", "editors", "line ends"])
 def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how):
     def do(book):
         if how == "timing":
@@ -122,6 +122,13 @@ def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how)
         elif how == "badge":
             badge = '<a href="x"><img src="https://colab.research.google.com/assets/colab-badge.svg"/></a>'
             book["cells"].insert(0, {"cell_type": "markdown", "metadata": {"id": "view-in-github"}, "source": badge})
+        elif how == "editors":  # what VS Code and Colab put beside the cells
+            book["metadata"] |= {"vscode": {"interpreter": {"hash": "0"}}, "colab": {"provenance": []}}
+            for c in book["cells"]:
+                c["metadata"] |= {"vscode": {"languageId": "python"}, "outputId": "0", "colab": {"height": 1}}
+        elif how == "line ends":
+            for c in book["cells"]:
+                c["source"] = "".join(c["source"]).replace("\n", "\r\n")
         else:
             for c in book["cells"]:
                 c["source"] = "".join(c["source"]) + "\n"
@@ -131,6 +138,28 @@ def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how)
     done = python(checkout, "-m", "book.tools.papers.sync")
     assert done.returncode == 0, done.stderr
     assert (checkout / TOY).read_text() == before
+
+
+def test_an_edit_on_windows_comes_back(checkout):
+    """A mark at the start of the file and other line ends, in the file and in its cells: edits are seen, none is lost."""
+    change(checkout, lambda book: cell(book, "## The idea").update(source="## The idea\r\n\r\nWritten\r\nthere."))
+    path = checkout / IPYNB
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert "was edited" in python(checkout, "-m", "book.tools.papers.sync").stderr
+    done = pull(checkout)
+    assert done.returncode == 0 and done.stdout.count("edited: ") == 1, done.stdout + done.stderr
+    assert "# Written\n# there." in (checkout / TOY).read_text()
+    assert b"\r" not in (checkout / TOY).read_bytes()
+
+
+def test_a_notebook_that_cannot_be_read_is_not_overwritten(checkout):
+    path = checkout / IPYNB
+    path.write_text("<<<<<<< ours\n" + path.read_text())
+    before = path.read_bytes()
+    done = python(checkout, "-m", "book.tools.papers.sync")
+    assert done.returncode == 1 and "cannot be read as a notebook" in done.stderr and path.read_bytes() == before
+    path.write_text("")
+    assert python(checkout, "-m", "book.tools.papers.sync").returncode == 0
 
 
 def test_a_file_that_is_no_notebook_is_told(checkout, tmp_path):

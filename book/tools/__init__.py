@@ -14,13 +14,26 @@ class BookError(Exception):
 def cores() -> int:
     """Processors that this process may use: its affinity, and in a container its share of time."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    old = [Path("/sys/fs/cgroup/cpu", f"cpu.cfs_{name}_us") for name in ("quota", "period")]
-    for files in ([Path("/sys/fs/cgroup/cpu.max")], old):  # cgroup v2 has one file, v1 had two
-        try:
-            quota, period = " ".join(file.read_text() for file in files).split()
-            share = int(quota) / int(period)
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-        if share > 0:  # -1 is no limit
-            return max(1, min(count, int(share)))
-    return count
+    return max(1, int(min([count, *_shares()])))
+
+
+def _shares():
+    """Processors' worth of time that the control groups of this process have, of both editions, each where it has a limit."""
+    system = Path("/sys/fs/cgroup")
+    groups = {system, system / "cpu", system / "cpu,cpuacct"}
+    try:
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, kinds, place = line.split(":", 2)
+            if not kinds or "cpu" in kinds.split(","):
+                path = (system / kinds).joinpath(place.lstrip("/"))
+                groups |= {path, *(outer for outer in path.parents if system in outer.parents)}
+    except (OSError, ValueError):  # no control groups here
+        pass
+    for group in groups:
+        for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+            try:
+                quota, period = " ".join((group / name).read_text(encoding="utf-8") for name in names).split()
+                if int(quota) > 0:
+                    yield int(quota) / int(period)
+            except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+                continue

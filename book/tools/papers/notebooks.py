@@ -96,9 +96,11 @@ def repository() -> tuple[str, str]:
 def _github(url: str) -> tuple[str, str]:
     """Owner and name of a GitHub address, as people write it. Raises BookError for anything else."""
     found = re.fullmatch(
-        r"(?i:(?:https?://|git@|ssh://git@)?(?:www\.)?github\.com[/:])?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", url.strip()
+        r"(?i:(?:(?:git\+)?(?:https?|ssh|git)://)?(?:[\w.-]+@)?(?:(?:www|ssh)\.)?github\.com(?::\d+/|[/:]))?"
+        r"([\w.-]+)/([\w.-]+?)(?:\.git)?/?(?:(?:tree|blob)/.*)?(?:[?#].*)?",
+        str(url or "").strip(),
     )
-    if not found or "." in found[1]:
+    if not found or "." in found[1] or not found[2].strip("."):
         raise BookError(
             f"repository.url in _config.yml is {url!r}: give a GitHub address such as https://github.com/me/book, which "
             "Colab can open."
@@ -239,11 +241,19 @@ def cell_digests(book: nbformat.NotebookNode) -> list[str]:
     return [cell_digest(cell) for cell in book.cells if BADGE not in cell.source and cell.source.strip()]
 
 
+def edited(text: str) -> nbformat.NotebookNode:
+    """Notebook of a file that other programs saved: without the mark and the line ends of Windows."""
+    book = nbformat.reads(text.removeprefix("\ufeff"), as_version=4)
+    for cell in book.cells:
+        cell.source = cell.source.replace("\r\n", "\n")
+    return book
+
+
 def sync(slugs: list[str], check: bool = False) -> list[Path]:
     """Make generated cells and .ipynb anew where they differ; the paths that did.
 
     Raises:
-        BookError: an .ipynb was edited by hand, which sync would overwrite.
+        BookError: an .ipynb was edited by hand, or cannot be read, which sync would overwrite.
     """
     changed = []
     for slug in slugs:
@@ -251,19 +261,23 @@ def sync(slugs: list[str], check: bool = False) -> list[Path]:
         if not py.exists():
             raise BookError(f"{py.relative_to(ROOT)} is missing, but _toc.yml lists it.")
         text = py.read_text(encoding="utf-8")
-        new = with_generated_cells(text, slug)
+        new = with_generated_cells(text.removeprefix("\ufeff"), slug)
         ipynb = py.with_suffix(".ipynb")
         old = ipynb.read_text(encoding="utf-8") if ipynb.exists() else ""
         made = ipynb_text(new)
-        if old and old != made and not check:
+        if old.strip() and old != made and not check:
             try:
-                book = nbformat.reads(old, as_version=4)
-                by_hand = cell_digests(book) not in (
-                    book.metadata.get("book", {}).get("cells"),
-                    cell_digests(nbformat.reads(made, as_version=4)),
-                )
-            except Exception:  # not a notebook any more: nothing worth keeping
-                by_hand = False
+                book = edited(old)
+                found = cell_digests(book)
+            except Exception as error:  # whatever is in it, it may be somebody's work
+                raise BookError(
+                    f"{ipynb.relative_to(ROOT)} cannot be read as a notebook ({' '.join(str(error).split())[:100]}): mend "
+                    "it, or delete it, and it is made from the .py."
+                ) from None
+            by_hand = found not in (
+                book.metadata.get("book", {}).get("cells"),
+                cell_digests(nbformat.reads(made, as_version=4)),
+            )
             if by_hand:
                 raise BookError(
                     f"{ipynb.relative_to(ROOT)} was edited, but the .py is the source: `make pull NOTEBOOK={slug}` brings "

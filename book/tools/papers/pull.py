@@ -16,6 +16,7 @@ import nbformat
 
 from book.tools import BookError
 from book.tools.papers.notebooks import BADGE, cell_digest, cell_digests, notebook, source, sync
+from book.tools.papers.notebooks import edited as read_edited
 from book.tools.papers.plain import CAPTION, plain, with_myst, without_myst
 from shared.record import RecordError
 
@@ -57,7 +58,7 @@ def pull(slug: str, edited: Path | None = None) -> list[str]:
     ipynb = edited or py.with_suffix(".ipynb")
     text = py.read_text(encoding="utf-8")
     try:
-        book = nbformat.read(ipynb, as_version=4)
+        book = read_edited(ipynb.read_text(encoding="utf-8"))
     except Exception as error:
         raise BookError(f"{ipynb} cannot be read as a notebook ({error}): nothing was changed.") from None
     theirs = [c for c in book.cells if BADGE not in c.source and c.source.strip()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 
 import yaml
@@ -27,7 +28,9 @@ def read_pilot(slug: str) -> dict | None:
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+    # Called from a hook, git's own variables name another repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, env=env).stdout
 
 
 def claims_at(commit: str, slug: str) -> dict[str, str] | None:

@@ -43,9 +43,9 @@ class Run:
         """The run of that name as its key file has it, None where none was planned."""
         try:
             key = json.loads(_key_path(name, scale).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return cls(key["slug"], scale, tuple(key["seeds"]), group=name != key["slug"])
+        except (FileNotFoundError, ValueError, KeyError):  # none, or cut off by a full disk
             return None
-        return cls(key["slug"], scale, tuple(key["seeds"]), group=name != key["slug"])
 
     @property
     def name(self) -> str:

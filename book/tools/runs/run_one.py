@@ -68,6 +68,21 @@ def without_figures(path: Path) -> int | None:
     return None
 
 
+def caches(env) -> tuple[Path, Path]:
+    """Folders of a user's settings and caches, as programs find them."""
+    home = Path(env.get("HOME") or Path.home())
+    return Path(env.get("XDG_CONFIG_HOME") or home / ".config"), Path(env.get("XDG_CACHE_HOME") or home / ".cache")
+
+
+def writable(folder: Path) -> bool:
+    """Whether a folder can be written, or made where it is not there yet."""
+    try:
+        there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+        return there.is_dir() and os.access(there, os.W_OK)
+    except OSError:  # not even looked at
+        return False
+
+
 def clean(env: dict[str, str], work: Path) -> dict[str, str]:
     """The environment of a run: backend, formats, rc files, kernel and interpreter are the book's, not the user's.
 
@@ -80,16 +95,23 @@ def clean(env: dict[str, str], work: Path) -> dict[str, str]:
     spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     (work / "matplotlibrc").write_text("", encoding="utf-8")
+    # A cache that cannot be written is a complaint on the page; a good one spares each run the search for fonts.
+    own = [env["MPLCONFIGDIR"]] if env.get("MPLCONFIGDIR") else [place / "matplotlib" for place in caches(env)]
+    fonts = {} if all(writable(Path(place)) for place in own) else {"MPLCONFIGDIR": str(BUILD / "cache" / "matplotlib")}
     dropped = ("MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONHOME", "PYTHONWARNINGS")
-    return {name: value for name, value in env.items() if name not in dropped} | {
-        "MATPLOTLIBRC": str(work / "matplotlibrc"),
-        "IPYTHONDIR": str(work / "ipython"),
-        "JUPYTER_PATH": str(work / "jupyter"),
-        "JUPYTER_CONFIG_DIR": str(work / "jupyter"),
-        "JUPYTER_RUNTIME_DIR": str(work / "jupyter" / "runtime"),
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONHASHSEED": "0",
-    }
+    return (
+        {name: value for name, value in env.items() if name not in dropped}
+        | fonts
+        | {
+            "MATPLOTLIBRC": str(work / "matplotlibrc"),
+            "IPYTHONDIR": str(work / "ipython"),
+            "JUPYTER_PATH": str(work / "jupyter"),
+            "JUPYTER_CONFIG_DIR": str(work / "jupyter"),
+            "JUPYTER_RUNTIME_DIR": str(work / "jupyter" / "runtime"),
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONHASHSEED": "0",
+        }
+    )
 
 
 def _tell(work: Path, error: str, detail: str = "", cell: int | None = None) -> int:

@@ -22,7 +22,7 @@ from book.tools import BUILD, ROOT, BookError
 from book.tools.papers.notebooks import papers, sync
 from book.tools.runs.plan import Run, plan
 from book.tools.runs.progress import Bars, Lines, time_left
-from book.tools.runs.run_one import ANSI, TURN, kill
+from book.tools.runs.run_one import ANSI, TURN, caches, kill, writable
 from shared import data
 from shared.record import write_whole
 
@@ -33,6 +33,9 @@ def only_one():
 
     A killed one gives the lock back by dying, once the scheduler, which holds it too, has died as well.
     """
+    for folder in (ROOT, BUILD):
+        if set("{}") & set(str(folder)):
+            raise BookError(f"The scheduler cannot work in a folder with braces in its name: rename {folder}.")
     try:
         BUILD.mkdir(parents=True, exist_ok=True)
         lock = (BUILD / "lock").open("w")
@@ -88,12 +91,10 @@ def schedule(stale: list[Run], cores: int, profile: str, lock: int) -> list[dict
         *("--keep-going", "--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime"),
         *("--config", f"scale={scale}", f"runs={','.join(run.name for run in stale)}"),
     ]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = next((folder for folder in (cache, *cache.parents) if folder.exists()), cache)
     env = {
         **os.environ,
         # The scheduler keeps a cache; where the home cannot be written, in the build folder.
-        **({} if home.is_dir() and os.access(home, os.W_OK) else {"XDG_CACHE_HOME": str(BUILD / "cache")}),
+        **({} if writable(caches(os.environ)[1] / "snakemake") else {"XDG_CACHE_HOME": str(BUILD / "cache")}),
         "BOOK_TURN": turn,
         **({"BOOK_DRIVER": str(os.getpid())} if profile == "local" else {}),
         "BOOK_BUILD": str(BUILD),
@@ -125,9 +126,9 @@ def schedule(stale: list[Run], cores: int, profile: str, lock: int) -> list[dict
     for run in stale:
         if run.is_fresh():
             continue
-        if run.failure.exists():
+        try:
             failures.append(json.loads(run.failure.read_text(encoding="utf-8")))
-        else:
+        except (FileNotFoundError, ValueError):  # none, or cut off by a full disk
             failures.append({"slug": run.name, "cell": None, "error": why, "log": str(log)})
     if engine.returncode and not failures:
         raise BookError(f"Snakemake ended with exit code {engine.returncode}: see {log}.")

@@ -224,7 +224,10 @@ def build(scale: str, slugs: list[str]) -> Path:
         repr([(n, hashlib.sha256(c).hexdigest()) for n, c in sorted(files.items())]).encode() + tools
     ).hexdigest()
     stamp = html.parent / f"site-{scale}.json"
-    old = json.loads(stamp.read_text()) if stamp.exists() else {}
+    try:
+        old = json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or cut off by a full disk
+        old = {}
     if old.get("state") == state and old.get("built") == built(html):
         return front
     stamp.unlink(missing_ok=True)
