@@ -18,7 +18,7 @@
 #
 # **Part.** Knowing what you know. **Fidelity**: reconstruction. Of the paper only abstract and highlights could be read; score and pruning follow its authors' description of them in a sequel, and frozen MiniLM vectors stand for fine-tuned BERT.
 #
-# **The published run**: not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` the same snapshot with 100 tags, wider networks, 30 seeds: about 20 minutes of one core by our estimate; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
+# **The published run**: not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` the same snapshot with 100 tags, wider networks, 30 seeds: about a quarter of an hour of one core; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
