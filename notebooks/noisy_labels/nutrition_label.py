@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The modules follow the published prototype; of the paper only the abstract was read, the models behind the label are small ones of ours, and all experiments and numbers are ours because the abstract has none.
 #
-# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` less than a minute of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice: about 10 minutes of one core by our estimate; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
+# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` less than a minute of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice: about three minutes of one core; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
