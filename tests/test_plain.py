@@ -28,6 +28,13 @@ def test_the_committed_notebook_has_no_roles_and_maps_back(slug):
     assert all(caption in whole for caption in captions)
 
 
+def test_the_set_up_cell_is_folded_in_jupyterlab():
+    for slug in papers():
+        book = nbformat.read(source(slug).with_suffix(".ipynb"), as_version=4)
+        folded = [c.metadata["tags"][0] for c in book.cells if c.metadata.get("jupyter", {}).get("source_hidden")]
+        assert folded == ["setup"]
+
+
 def test_a_citation_is_a_name_with_a_link():
     text = plain.without_myst("As in {cite}`elr`, and others {cite}`arpit2017closer, zhang2017rethinking`.")
     assert '[Liu et al., 2020](https://arxiv.org/abs/2007.00151 "cite:elr")' in text

@@ -204,6 +204,9 @@ def notebook(text: str) -> nbformat.NotebookNode:
 def ipynb_text(text: str) -> str:
     """The committed .ipynb of a .py text, in plain Markdown, byte for byte the same every time."""
     book = plain(notebook(text))
+    for cell in book.cells:  # the site folds it by its tag; JupyterLab by this
+        if "setup" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     book.metadata["book"] = {"cells": cell_digests(book)}
     return nbformat.writes(book) + "\n"
 
