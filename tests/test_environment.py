@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -344,13 +345,17 @@ def test_a_users_settings_of_pip_do_not_reach_the_environment(tmp_path):
         "PIP_TARGET": str(tmp_path),
         "PIP_NO_INDEX": "1",
     }
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "pyproject.toml").write_text('[project]\nname = "toy"\nversion = "1"\n')
-    more = "--dry-run --no-deps --no-build-isolation --quiet"
-    command = f"{words} {sys.executable} -m pip install {more} {package}"
+    wheel, venv = tmp_path / "toy_wheel-1-py3-none-any.whl", tmp_path / "venv"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("toy_wheel.py", "")
+        file.writestr("toy_wheel-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: toy-wheel\nVersion: 1\n")
+        file.writestr("toy_wheel-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("toy_wheel-1.dist-info/RECORD", "")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    command = f"{words} {sys.executable} -m pip --python {venv}/bin/python install --quiet --no-deps {wheel}"
     done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert list(venv.glob("lib/python*/site-packages/toy_wheel.py"))
 
 
 @pytest.mark.slow
