@@ -292,14 +292,15 @@ def test_any_name_of_a_folder_works(checkout, tmp_path):
     assert (place / "_build/smoke/_build/html/notebooks/noisy_labels/toy.html").exists()
 
 
+@pytest.mark.parametrize("name", ["a {x} b", "a [x] b"])
 @pytest.mark.parametrize("place", ["ROOT", "BUILD"])
-def test_a_folder_that_the_scheduler_cannot_name_is_told(monkeypatch, tmp_path, place):
-    """Braces are its placeholders."""
+def test_a_folder_that_scheduler_and_site_cannot_name_is_told(monkeypatch, tmp_path, place, name):
+    """Braces are placeholders of the one, brackets patterns of the other."""
     from book.tools.runs import schedule
 
     monkeypatch.setattr(schedule, "BUILD", tmp_path)
-    monkeypatch.setattr(schedule, place, tmp_path / "a {x} b")
-    with pytest.raises(BookError, match="braces in its name: rename .*a {x} b"), schedule.only_one():
+    monkeypatch.setattr(schedule, place, tmp_path / name)
+    with pytest.raises(BookError, match=f"in its name: rename .*{re.escape(name)}"), schedule.only_one():
         pass
 
 

@@ -34,8 +34,10 @@ def only_one():
     A killed one gives the lock back by dying, once the scheduler, which holds it too, has died as well.
     """
     for folder in (ROOT, BUILD):
-        if set("{}") & set(str(folder)):
-            raise BookError(f"The scheduler cannot work in a folder with braces in its name: rename {folder}.")
+        if set("{}[]") & set(str(folder)):
+            raise BookError(
+                f"Scheduler and site cannot work in a folder with braces or brackets in its name: rename {folder}."
+            )
     try:
         BUILD.mkdir(parents=True, exist_ok=True)
         lock = (BUILD / "lock").open("w")
