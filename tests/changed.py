@@ -27,12 +27,8 @@ def base() -> str:
 
 def touched(slug: str, files: list[str]) -> bool:
     """Whether one of the files is the paper's own: its notebook, its yml or its tests."""
-    own = (
-        f"notebooks/{papers()[slug]}/{slug}.py",
-        f"notebooks/{papers()[slug]}/{slug}.yml",
-        f"tests/papers/test_{slug}.py",
-    )
-    return any(file in own for file in files)
+    folder = f"notebooks/{papers()[slug]}"
+    return not {f"{folder}/{slug}.py", f"{folder}/{slug}.yml", f"tests/papers/test_{slug}.py"}.isdisjoint(files)
 
 
 def changed_papers(slugs: list[str], config) -> list[str]:

@@ -87,14 +87,14 @@ def test_a_run_without_its_figures_is_a_failure(checkout):
 
 
 @pytest.mark.slow
-def test_a_home_that_cannot_be_written(checkout, tmp_path):
-    """As root every folder can be written, so the home is a file here."""
-    home = tmp_path / "home"
-    home.write_text("not a folder")
-    env = {"HOME": str(home / "me"), "XDG_CACHE_HOME": ""}
-    done = python(checkout, *BOOK, env=env)
+@pytest.mark.parametrize("names", [["HOME"], ["XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCH_HOME"]])
+def test_folders_of_the_user_that_cannot_be_written(checkout, tmp_path, names):
+    """As root every folder can be written, so they would lie in a file here."""
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    done = python(checkout, *BOOK, env={"XDG_CACHE_HOME": "", **{name: str(file / "me") for name in names}})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not said(checkout), "a complaint about the home is on the page"
+    assert not said(checkout), "a complaint about a folder is on the page"
 
 
 def test_caches_lie_in_the_build_folder_where_the_home_cannot_be_written(tmp_path):
@@ -156,12 +156,20 @@ def test_the_python_that_is_stated_is_the_python_that_runs():
      "ssh://git@github.com/me/book", "http://www.github.com/me/book", "github.com/me/book", "me/book",
      "https://GitHub.com/me/book", "https://me@github.com/me/book.git", "git+https://github.com/me/book", "git://github.com/me/book",
      "https://github.com/me/book/tree/main", "https://github.com/me/book#readme", "https://github.com/me/book?tab=readme",
-     "ssh://git@github.com:22/me/book", "ssh://git@ssh.github.com:443/me/book.git"],
+     "ssh://git@github.com:22/me/book", "ssh://git@ssh.github.com:443/me/book.git", "HTTPS://GitHub.com/me/book",
+     " https://github.com/me/book \n"],
 )  # fmt: skip
 def test_addresses_of_the_repository(monkeypatch, url):
     monkeypatch.setattr(books, "config", lambda: {"repository": {"url": url, "branch": "main"}})
     assert books.repository() == ("https://github.com/me/book", "main")
     assert books.colab_url("toy", "trust").endswith("/github/me/book/blob/main/notebooks/trust/toy.ipynb")
+
+
+def test_a_dot_in_the_name_of_a_repository_stays(monkeypatch):
+    monkeypatch.setattr(
+        books, "config", lambda: {"repository": {"url": "https://github.com/me/my.book", "branch": "main"}}
+    )
+    assert books.repository()[0] == "https://github.com/me/my.book"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +250,7 @@ def test_the_cores_that_this_process_may_use(monkeypatch):
         ({"/proc/self/cgroup": "4:cpu,cpuacct:/slurm/job_1\n",
           "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_quota_us": "400000\n",
           "/sys/fs/cgroup/cpu,cpuacct/slurm/job_1/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "300000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 3),
         ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 8),
         ({}, 8),
     ],
@@ -372,6 +381,11 @@ def test_what_is_missing_or_damaged_of_a_built_site_is_made_again(checkout):
         assert done.returncode == 0, done.stderr
         assert page.read_bytes() == whole and (html / "_static/book.css").exists(), damage
     assert "Building" not in python(checkout, *words).stdout
+    # a style that was edited reaches the site, though no page changed
+    style = checkout / "book/_static/book.css"
+    style.write_text(style.read_text() + "/* edited */\n")
+    python(checkout, *words, check=True)
+    assert (html / "_static/book.css").read_text().endswith("/* edited */\n")
     # what a full disk or a power cut leaves of the book's own notes: empty files
     for name in ("smoke/_build/site-smoke.json", "keys/smoke/toy_two.key", "keys/smoke/toy.key"):
         (checkout / "_build" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -76,14 +76,13 @@ def test_a_paper_that_downloads_brings_tiny_files_of_it(slug):
 
 
 def pytest_generate_tests(metafunc):
-    if "whole" in metafunc.fixturenames:
-        metafunc.parametrize("whole", changed_papers(downloading(), metafunc.config))
+    if metafunc.function is test_the_path_of_full:
+        metafunc.parametrize("slug", changed_papers(downloading(), metafunc.config))
 
 
 @pytest.mark.slow
-def test_the_path_of_full(whole, mirror, tmp_path):
+def test_the_path_of_full(slug, mirror, tmp_path):
     """Of papers that changed, and of one more that the commit draws; of all in the weekly run."""
-    slug = whole
     own = importlib.import_module(f"tests.papers.test_{slug}")
     for name, files in own.full_files(np.random.default_rng(0)).items():
         mirror(name, files)

@@ -114,7 +114,7 @@ def test_a_generated_cell_is_not_edited_there(checkout):
     assert (checkout / TOY).read_text() == before
 
 
-@pytest.mark.parametrize("how", ["timing", "no ids", "badge", "trailing", "editors", "line ends"])
+@pytest.mark.parametrize("how", ["timing", "no ids", "badge", "trailing", "editors", "kernel", "line ends"])
 def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how):
     def do(book):
         if how == "timing":
@@ -133,6 +133,8 @@ def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how)
             book["metadata"] |= {"vscode": {"interpreter": {"hash": "0"}}, "colab": {"provenance": []}}
             for c in book["cells"]:
                 c["metadata"] |= {"vscode": {"languageId": "python"}, "outputId": "0", "colab": {"height": 1}}
+        elif how == "kernel":
+            book["metadata"]["kernelspec"] = {"display_name": "my env", "language": "python", "name": "my-env"}
         elif how == "line ends":
             for c in book["cells"]:
                 c["source"] = "".join(c["source"]).replace("\n", "\r\n")
@@ -140,11 +142,14 @@ def test_a_notebook_that_was_only_opened_and_saved_is_not_an_edit(checkout, how)
             for c in book["cells"]:
                 c["source"] = "".join(c["source"]) + "\n"
 
+    path = checkout / IPYNB
+    committed, before = path.read_bytes(), (checkout / TOY).read_text()
     change(checkout, do)
-    before = (checkout / TOY).read_text()
+    if how == "line ends":  # those of the file too
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     done = python(checkout, "-m", "book.tools.papers.sync")
     assert done.returncode == 0, done.stderr
-    assert (checkout / TOY).read_text() == before
+    assert (checkout / TOY).read_text() == before and path.read_bytes() == committed
 
 
 def test_an_edit_on_windows_comes_back(checkout):

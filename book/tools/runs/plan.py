@@ -114,11 +114,8 @@ class Run:
     def seconds(self) -> float:
         """How long it takes: at `small` what the accepted run took, at `full` what the yml expects; else a guess."""
         if self.scale == "full":
-            return (
-                3600
-                * describe(self.slug)["cost"]["hours"]
-                / (1 if not self.group else describe(self.slug)["seeds"]["full"])
-            )
+            info = describe(self.slug)
+            return 3600 * info["cost"]["hours"] * len(self.seeds) / info["seeds"]["full"]
         try:
             small = read_record(ROOT / "results" / "small" / f"{self.slug}.json")["provenance"]["seconds"]
         except RecordError:

@@ -23,7 +23,6 @@ from book.tools.papers.notebooks import PARTS, config, notebook, papers, source
 from book.tools.runs.plan import Run, finished
 from book.tools.runs.run_one import ANSI
 from book.tools.site import cards, results
-from book.tools.site.compare import parts_of
 from book.tools.site.context import Context
 from book.tools.site.header import answer, run_line
 from book.tools.site.pages import fill
@@ -137,7 +136,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
             files[name] = without_absent(page, slugs).encode()
         else:
             files[name] = path.read_bytes()
-    for part in parts_of(context):
+    for part in context.parts:
         files[f"book/results/{part}.md"] = results.part_page(context, part).encode()
     files.update(context.made)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -147,9 +146,7 @@ def stage(scale: str, slugs: list[str]) -> dict[str, bytes]:
         ]
         for chapter in part["chapters"]:  # the sidebar shows short names
             if chapter["file"] == "book/results":
-                chapter["sections"] = [
-                    {"file": f"book/results/{name}", "title": PARTS[name]} for name in parts_of(context)
-                ]
+                chapter["sections"] = [{"file": f"book/results/{name}", "title": PARTS[name]} for name in context.parts]
             slug = chapter["file"].split("/")[-1]
             if chapter["file"].startswith("notebooks/"):
                 chapter["title"] = context.infos[slug]["short"]

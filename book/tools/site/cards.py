@@ -73,9 +73,9 @@ def ordered(info: dict) -> list[dict]:
     return sorted(info["claims"], key=lambda c: (not c.get("primary"), c.get("origin") == "book"))
 
 
-def metric_words(entry: dict) -> str:
-    """The metric of a claim or comparison in words: the places that its arms fill in say nothing to a reader."""
-    first, *others = entry["metric"].split(", ")
+def metric_words(metric: str) -> str:
+    """A metric in words: the places that its arms fill in say nothing to a reader."""
+    first, *others = metric.split(", ")
     first = re.split(r" (?:at|on) [^,]*\{|\{", first)[0].strip()
     return ", ".join([first, *(part for part in others if "{" not in part)])
 
@@ -160,7 +160,7 @@ def card(info: dict, claim: dict, judged: Judged, anchor: bool = True) -> str:
         if len(judged.by_scale) > 1 and o.verdict not in UNTESTED
     ]
     small = [
-        f"{claim['kind'].replace('_', ' ')} of {escape(metric_words(claim))}",
+        f"{claim['kind'].replace('_', ' ')} of {escape(metric_words(claim['metric']))}",
         escape(claim.get("fidelity", info["fidelity"])),
     ]
     small += [*(scales if len(scales) > 1 else [f"decided at {judged.scale}"] if judged.scale == "full" else [])]

@@ -8,10 +8,10 @@ from html import escape
 
 from book.tools.papers.notebooks import PARTS, colab_url
 from book.tools.site import cards
-from book.tools.site.compare import chips, comparisons, finding, parts_of
+from book.tools.site.compare import chips, finding
 from book.tools.site.context import Context
 from book.tools.site.tables import filtered_table
-from book.tools.site.verdicts import claim_place, counted, name, tally
+from book.tools.site.verdicts import claim_place, counted, tally
 from shared import claims as stats
 
 
@@ -36,16 +36,14 @@ def papers(context: Context, page: str) -> str:
                 f'title="{escape(c["sentence"])}">{cards.chip(c, judged[c["id"]])}</a> <small>{escape(_begin(c["sentence"]))}</small>'
                 for c in primary[1:]
             )
-        measured = comparisons(slug, info, context.records[slug])
-        if measured:
-            metric = cards.metric_words({"metric": measured[0].block["metric"].replace("{at}", measured[0].at["word"])})
-            found += f"<br><small>Measured, best first: {escape(metric)} on {escape(finding(measured[0], ''))}.</small>"
+        for best in context.compared[slug][:1]:
+            found += f"<br><small>Measured, best first: {escape(finding(best, ''))}.</small>"
         kinds, problems = chips(info)
         marks = " ".join(f'<span class="own">{escape(words)}</span>' for words in (*kinds, *problems))
         body.append(
             f'<tr data-part="{info["part"]}" data-verdict="{got}" data-fidelity="{info["fidelity"]}" '
             f'data-data="{"|".join(kinds)}">'
-            f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(name(info))}</a>'
+            f'<td><a href="../notebooks/{info["part"]}/{slug}.html">{escape(info["short"])}</a>'
             f"<br>{escape(info['title'])} ({info['year']})<br>{marks}<br><small>{escape(PARTS[info['part']])}; "
             f"{info['fidelity']}</small></td><td>{found}</td>"
             f'<td class="number" data-sort="{seconds:.1f}">{seconds:.0f}&nbsp;s</td>'
@@ -54,7 +52,7 @@ def papers(context: Context, page: str) -> str:
     heads = [("paper", 1), ("what its title rests on, and what came out", 0), ("run", 1), ("open", 0)]
     used = list(dict.fromkeys(kind for slug in context.slugs for kind in chips(context.infos[slug])[0]))
     options = {
-        "part": [(part, PARTS[part]) for part in parts_of(context)],
+        "part": [(part, PARTS[part]) for part in context.parts],
         "data": [(kind, kind) for kind in used],
         "verdict": [(verdict, verdict) for verdict in stats.VERDICTS],
         "fidelity": [(f, f) for f in dict.fromkeys(info["fidelity"] for info in context.infos.values())],

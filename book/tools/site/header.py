@@ -6,8 +6,7 @@ from book.tools import ROOT
 from book.tools.papers.notebooks import repository
 from book.tools.papers.registered import read_pilot
 from book.tools.site import cards
-from book.tools.site.cards import metric_words
-from book.tools.site.compare import comparisons, finding
+from book.tools.site.compare import finding
 from book.tools.site.context import Context
 from book.tools.site.verdicts import commit_words, tally
 from shared import claims as stats
@@ -25,7 +24,7 @@ def answer(context: Context, slug: str) -> str:
     if context.figures[slug]:
         alt = " ".join(context.cover(slug)["alt"].split())
         picture = f"```{{image}} ../../book/figures/{slug}.png\n:alt: {alt}\n:width: 420px\n```\n"
-    measured = [finding(c) for c in comparisons(slug, context.infos[slug], context.records[slug])[:3]]
+    measured = [finding(c) for c in context.compared[slug][:3]]
     info, judged = context.infos[slug], context.judged[slug]
     against = [
         f"*{judged[c['id']].outcome.verdict}*: {c['sentence']}"
@@ -33,7 +32,7 @@ def answer(context: Context, slug: str) -> str:
         if c.get("origin") != "book" and not c.get("primary") and judged[c["id"]].outcome.verdict in AGAINST
     ]
     told = "".join(f"- {text}\n" for text in measured)
-    told = f"Measured, best first ({metric_words(context.infos[slug]['compare'][0])}):\n\n{told}\n" if measured else ""
+    told = f"Measured, best first:\n\n{told}\n" if measured else ""
     if against:
         told += "Claims of the paper that came out the other way: " + " ".join(against) + "\n\n"
     return f":::{{div}} book-answer-box\n**{info['short']}: the answer**\n\n{found}\n\n{told}{picture}:::\n\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from book.tools import BookError
-from book.tools.site import behind, compare, front, results
+from book.tools.site import behind, front, methods, results
 from book.tools.site.context import Context
 
 MARK = re.compile(r"<!-- made: ([a-z-]+) -->")
@@ -18,8 +18,8 @@ MAKERS = {
     "times": front.times,
     "wall": front.wall,
     "part": front.part,
-    "methods": compare.methods,
-    "across": compare.across,
+    "methods": methods.methods,
+    "across": methods.across,
     "by-part": results.by_part,
     "primary": results.primary,
     "users": behind.users,

@@ -8,7 +8,6 @@ from html import escape
 
 from book.tools.papers.notebooks import PARTS
 from book.tools.site import cards
-from book.tools.site.compare import parts_of
 from book.tools.site.context import Context
 from book.tools.site.tables import filtered_table
 from book.tools.site.verdicts import (
@@ -17,7 +16,6 @@ from book.tools.site.verdicts import (
     counted,
     csv_text,
     in_deltas,
-    name,
     printed_text,
     stale_marks,
 )
@@ -50,8 +48,8 @@ def claims_table(context: Context, slugs: list[str], up: str, only: tuple[str, .
             row = (
                 f'<tr data-part="{info["part"]}" data-verdict="{judged.outcome.verdict}" data-fidelity="{fidelity}" '
                 f'data-kind="{kind}" data-paper="{slug}"><td>{cards.chip(claim, judged)} '
-                f'<a href="{page}#{claim_place(claim["id"])}">{escape(name(info))}</a> <small>{kind}</small><br>'
-                f"{escape(claim['sentence'])}<br><small>{claim['kind'].replace('_', ' ')} of {escape(cards.metric_words(claim))}; "
+                f'<a href="{page}#{claim_place(claim["id"])}">{escape(info["short"])}</a> <small>{kind}</small><br>'
+                f"{escape(claim['sentence'])}<br><small>{claim['kind'].replace('_', ' ')} of {escape(cards.metric_words(claim['metric']))}; "
                 f'{fidelity}</small></td><td data-sort="{size}">'
                 f"{cards.drawing(claim, judged.outcome)}<small>{cards.figures(claim, judged)}"
                 f"{printed_text(claim)}</small></td></tr>"
@@ -61,7 +59,7 @@ def claims_table(context: Context, slugs: list[str], up: str, only: tuple[str, .
     shown = [context.infos[slug] for slug in slugs]
     options = {
         "part": [(part, PARTS[part]) for part in dict.fromkeys(info["part"] for info in shown)],
-        "paper": [(info["slug"], name(info)) for info in shown],
+        "paper": [(info["slug"], info["short"]) for info in shown],
         "verdict": [(verdict, verdict) for verdict in stats.VERDICTS],
         "fidelity": [(f, f) for f in dict.fromkeys(info["fidelity"] for info in shown)],
         "kind": [(kind, kind) for kind in ("primary", "claim", "our question") if not only or kind in only],
@@ -82,7 +80,7 @@ def by_part(context: Context, page: str) -> str:
     context.made["book/records.json"] = (json.dumps(context.records, indent=1) + "\n").encode()
     heads = ["part", "papers", "claims tested", "what came out", "our questions"]
     lines = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
-    for part in parts_of(context):
+    for part in context.parts:
         slugs = [slug for slug in context.slugs if context.infos[slug]["part"] == part]
         found = Counter(
             (context.outcomes[slug][c["id"]].verdict, c.get("origin", "paper"))

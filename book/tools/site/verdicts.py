@@ -107,7 +107,7 @@ def papers_table(records: dict[str, dict], marks: dict[str, str] | None = None) 
         rest = {"claims": [claim for claim in info["claims"] if claim not in primary]}
         others = tally(rest, {name: j.outcome for name, j in judged.items()})
         lines.append(
-            f"| [{name(info)}]({page}): {info['title']} ({info['year']}; {info['fidelity']}){(marks or {}).get(slug, '')} "
+            f"| [{info['short']}]({page}): {info['title']} ({info['year']}; {info['fidelity']}){(marks or {}).get(slug, '')} "
             f"| {said.replace('|', '/')} | {others} | {record['provenance']['cpu_seconds']:.0f}&nbsp;s "
             f"| [Colab]({colab_url(slug, info['part'])}) |"
         )
@@ -117,11 +117,6 @@ def papers_table(records: dict[str, dict], marks: dict[str, str] | None = None) 
 def claim_place(claim: str) -> str:
     """Where on a notebook's page a claim's card stands."""
     return f"claim-{claim.replace('_', '-')}"
-
-
-def name(info: dict) -> str:
-    """How tables call a paper."""
-    return info["short"]
 
 
 def printed_text(claim: dict) -> str:
