@@ -17,6 +17,9 @@ if orphaned():  # a job that waited in the queue of a cluster longer than its `m
 SCALE = config.get("scale", "small")
 NAMES = str(config.get("runs", "")).replace(",", " ").split() or select("")  # of runs that were planned
 RUNS = [Run.planned(name, SCALE) for name in NAMES]
+if None in RUNS:
+    waiting = ", ".join(name for name, run in zip(NAMES, RUNS) if run is None)
+    sys.exit(f"Nothing is planned at {SCALE} for {waiting}: `make book SCALE={SCALE}` plans the runs and calls Snakemake.")
 LIMIT = {"smoke": 300, "small": 900, "full": 6 * 3600}[SCALE]  # seconds of wall clock
 MEMORY = {"smoke": 3000, "small": 4000, "full": 64000}[SCALE]  # MiB
 SPARE = {"seconds": 120, "mib": 1000}  # beyond these a cluster ends a job: later than the run itself, which says why

@@ -178,6 +178,13 @@ def test_a_scheduler_that_does_not_start_is_quoted(checkout):
     assert "toy: it never ran; the scheduler: ValueError" in done.stderr and "no such cluster" in done.stderr
 
 
+def test_snakemake_by_itself_says_who_plans(checkout):
+    done = python(checkout, "-m", "snakemake", "--config", "scale=smoke")
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert "Nothing is planned at smoke for toy, toy_two: `make book SCALE=smoke` plans the runs" in said
+
+
 def test_a_damaged_data_file_stops_before_anything_runs(checkout):
     file = checkout / "shared/data/embedded/fashion_mnist.npz"
     file.write_bytes(file.read_bytes()[:-1])
