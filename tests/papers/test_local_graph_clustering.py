@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import f1_score
 
 from tests.conftest import definitions
+from tests.test_full_data import planetoid
 
 SLUG = "local_graph_clustering"
 
@@ -119,3 +120,31 @@ def test_logistic_is_scikit_learns():
     peer = LogisticRegression(C=10.0, fit_intercept=False, tol=1e-10, max_iter=1000).fit(wide, y)
     ours = definitions(SLUG).logistic(x, y)(x)
     assert np.allclose(ours, peer.predict_proba(wide)[:, 1], atol=1e-4)
+
+
+def test_on_your_own_data():
+    """Dense or sparse, lists or arrays; what is no graph or no label is told."""
+    own, size = definitions(SLUG).cluster_around, 5
+    groups = np.kron(np.eye(2), 1 - np.eye(5))
+    groups[4, 5] = groups[5, 4] = 1
+    looks = [1, 1, 0, 1, 1, 0, 1, 0, 0, 0]
+    found = own(groups, looks, 0, size)
+    assert found.tolist() == [True] * 5 + [False] * 5
+    for A, y in ((sp.csr_matrix(groups), np.array(looks, bool)), (3 * groups, looks), (sp.coo_matrix(groups), looks)):
+        assert (own(A, y, 0, size) == found).all()
+    one_way = groups.copy()
+    one_way[4, 5] = 0
+    for A, y in ((one_way, looks), (groups[:, :9], looks), (groups, looks[:9]), (np.zeros((0, 0)), [])):
+        with pytest.raises(ValueError, match="symmetric|within the graph"):
+            own(A, y, 0, size)
+    for y, n in (([2] * 10, size), ([np.nan] * 10, size), (looks, 0), (looks, 10)):
+        with pytest.raises(ValueError, match="0 or 1"):
+            own(groups, y, 0, n)
+
+
+FULL = {"most_leading_out": 1.1}  # the classes of the tiny graph are drawn, and no clusters
+
+
+def full_files(rng):
+    """Tiny files of the true format of what `full` downloads: set -> {file: content}."""
+    return {"cora": planetoid("cora", False, rng)}
