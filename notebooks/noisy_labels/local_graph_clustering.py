@@ -185,8 +185,6 @@ cfg = paper.settings(
     ),
     sections=(4, 99, 99),
     section_sweeps=(10, 200, 1000),
-    least_members=(100, 100, 100),
-    most_leading_out=(0.6, 0.6, 0.6),
 )
 MASSES = (0.75, 1, 1.5, 2, 3, 4, 6, 8)  # alpha: in sizes of the cluster
 INSIDE, OUTSIDE = (0.7, 0.9), (0.7, 0.9, 0.97)  # accuracies a1 and a0
@@ -639,8 +637,7 @@ n, degree = A.shape[0], np.diff(A.indptr).astype(float)
 names = [
     str(one)
     for one in np.unique(section)
-    if (section == one).sum() >= cfg.least_members
-    and conductance(A, section == one) < cfg.most_leading_out
+    if (section == one).sum() >= 100 and conductance(A, section == one) < 0.6
 ][: cfg.sections]
 REAL = "Cora's classes" if paper.scale == "full" else "Debian's sections"
 ends = np.repeat(np.arange(n), np.diff(A.indptr)), A.indices  # of each edge

@@ -58,17 +58,21 @@ def file(slug: str, record: dict, why: str) -> dict:
         "dropped": list(old["dropped"]) if old else [],
     }
     if old and old["settings"] != new["settings"]:
-        changed = {
-            name: value for name, value in old["settings"].items() if new["settings"].get(name, object()) != value
-        }
+        names = {*old["settings"], *new["settings"]}
+        differ = [name for name in sorted(names) if not _same(old["settings"], new["settings"], name)]
         if not why:
             raise BookError(
-                f"{slug} has a pilot of another regime ({', '.join(changed)} differ): say WHY=... it was dropped."
+                f"{slug} has a pilot of another regime ({', '.join(differ)} differ): say WHY=... it was dropped."
             )
+        changed = {name: old["settings"][name] for name in differ if name in old["settings"]}
         kept = ("mean", "detectable", "limit", "powered")
         claims = {name: {k: claim[k] for k in kept if k in claim} for name, claim in old["claims"].items()}
         new["dropped"].append({"why": why, "settings": changed, "seeds": old["seeds"], "claims": claims})
     return new
+
+
+def _same(old: dict, new: dict, name: str) -> bool:
+    return name in old and name in new and old[name] == new[name]
 
 
 def table(claims: dict) -> str:
