@@ -276,10 +276,7 @@ plt.show()
 def nt_xent(z1, z2, tau):
     """Two views of the same N images in one order: (N, d), (N, d) -> loss."""
     if z1.shape != z2.shape or not tau > 0:
-        raise ValueError(
-            "The loss needs two views of the same images and a temperature "
-            f"above 0, got {tuple(z1.shape)}, {tuple(z2.shape)} and {tau}."
-        )
+        raise ValueError("Give two views of the same images, tau above 0.")
     z = F.normalize(torch.cat([z1, z2]), dim=1)  # (2N, d)
     logits = z @ z.T / tau  # (2N, 2N)
     own = torch.eye(len(z), dtype=bool, device=z.device)
@@ -867,11 +864,14 @@ paper.say(
 
 
 # %% tags=["own-data"]
+from shared import own
+
+
 def label_all(images, y, width=8, student_width=4, lr=3e-3, seed=0):
     """Images (n, c, h, w) in [0, 1], y (n,) classes or -1 -> classes (n,)."""
     known, device = y >= 0, images.device
-    if known.sum() < 2:
-        raise ValueError("Label at least two images.")
+    own.rows(images.cpu(), name="images", within=(0, 1))
+    own.labels(y[known].cpu(), int(known.sum()))  # two classes at least
     g = torch.Generator().manual_seed(seed)
     big = SimCLR(width, images).to(device)
     small = SimCLR(student_width, images).to(device)

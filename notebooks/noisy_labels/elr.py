@@ -928,42 +928,37 @@ if kl:
 
 
 # %% tags=["own-data"]
-def train_elr(x, y, lam=3, beta=0.7, epochs=60, lr=0.02, seed=0):
-    """x: (n, ...) numbers; y: (n,) given labels 0, 1, ...
+from shared.own import labels, rows
 
-    Returns predict, a function from (m, ...) numbers to classes (m,); flagged
-    (n,) bool; the class that the targets name (n,) and how sure they are (n,),
+
+def train_elr(x, y, lam=3, beta=0.7, epochs=60, lr=0.02, seed=0):
+    """x: (n, ...) numbers; y: (n,) given labels, numbers or words.
+
+    Returns predict, a function from (m, ...) numbers to labels (m,); flagged
+    (n,) bool; the label that the targets name (n,) and how sure they are (n,),
     0 to 1. `seed` draws start and order.
     """
-    x = torch.as_tensor(np.asarray(x, dtype=np.float32)).flatten(1)
-    y = torch.as_tensor(np.asarray(y))
-    if len(x) != len(y) or y.dim() != 1 or not len(y):
-        raise ValueError(f"One label a row: {len(x)} rows, {len(y)} labels.")
-    if y.is_floating_point() or y.min() < 0 or len(y.unique()) < 2:
-        raise ValueError(
-            "Labels are whole numbers from 0, two classes or more."
-        )
-    if not x.isfinite().all():
-        raise ValueError("x has missing or infinite values: fill them in.")
+    given = rows(x)
+    y, names = labels(y, len(given))
+    x, y = torch.as_tensor(given).flatten(1), torch.as_tensor(y)
     center, spread = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
-    x = (x - center) / spread
-    classes = int(y.max()) + 1
+    x, classes = (x - center) / spread, len(names)
     net = stack.perceptrons((x.shape[1], 64, 64, classes), [seed]).alone(0)
     optimizer = train.sgd(net.parameters(), lr, 0.9, 1e-3)
     targets, order = torch.zeros(len(x), classes), streams.torch(seed, "order")
     loss = partial(elr_loss, lam=lam)
     for _ in range(epochs):
-        for rows in train.batches(len(x), 50, order):
-            batch = x[rows], y[rows], targets, rows
+        for some in train.batches(len(x), 50, order):
+            batch = x[some], y[some], targets, some
             training_step(net, optimizer, *batch, loss, beta)
     sure, named = (targets / targets.sum(1, keepdim=True)).max(1)
 
     @torch.no_grad()
     def predict(new):
-        new = torch.as_tensor(np.asarray(new, dtype=np.float32)).flatten(1)
-        return net((new - center) / spread).argmax(1).numpy()
+        new = torch.as_tensor(rows(new, given)).flatten(1)
+        return names[net((new - center) / spread).argmax(1)]
 
-    return predict, (named != y).numpy(), named.numpy(), sure.numpy()
+    return predict, (named != y).numpy(), names[named], sure.numpy()
 
 
 # Three clouds of points; every seventh label is wrong.

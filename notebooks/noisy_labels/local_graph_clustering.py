@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. Weights, diffusion and label model are the paper's; of its experiments only the abstract and others' accounts could be read, so the set-up follows the same group's earlier code, on the Debian graph and, at full scale, on Cora, one of the paper's own graphs.
 #
-# **The published run**: not stated in what could be read. **This notebook**: at `small` about 2 minutes of one core. At `full` block model of 10,000 nodes with clusters of 500, and Cora instead of the Debian graph; some minutes of one core, no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/local_graph_clustering.ipynb).
+# **The published run**: not stated in what could be read. **This notebook**: at `small` about 2 minutes of one core. At `full` block model of 10,000 nodes with clusters of 500, and Cora instead of the Debian graph; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/local_graph_clustering.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.

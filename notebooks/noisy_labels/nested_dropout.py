@@ -407,7 +407,7 @@ print("Masks, tiny sigma, exchange, forget rate: all agree.")
 # to dog and back, deer to horse). We do the same with clothes.
 
 
-# %%
+# %% tags=["hide-input"]
 # boot to sneaker, dress to trousers, pullover to coat and back, shirt to top
 ALIKE = {9: 7, 3: 1, 2: 4, 4: 2, 6: 0}
 
@@ -950,29 +950,27 @@ if "CE, tuned" in ends:
 
 
 # %% tags=["own-data"]
-def fit_pair(x, y, x_new, wrong, sigma=10, epochs=40, lr=0.05, seed=0):
-    """x: (n, ...), x_new: (m, ...) numbers; y: (n,) given labels 0, 1, ...
+from shared import own
 
-    `wrong`: your guess of their share. Returns the classes of x_new (m,) and
+
+def fit_pair(x, y, x_new, wrong, sigma=10, epochs=40, lr=0.05, seed=0):
+    """x: (n, ...), x_new: (m, ...) numbers; y: (n,) labels, numbers or words.
+
+    `wrong`: your guess of their share. Returns the labels of x_new (m,) and
     the number of channels used, for which every fifth row is held out.
     """
-    x, x_new = (np.asarray(a, dtype=np.float32) for a in (x, x_new))
+    x, n, nets = own.rows(x), len(x), (2 * seed, 2 * seed + 1)
+    (y, names), x_new = own.labels(y, n), own.rows(x_new, x, "x_new")
+    if not 0 <= wrong < 1:
+        raise ValueError("wrong is a share from 0 and below 1.")
     x, x_new = (torch.from_numpy(a).flatten(1) for a in (x, x_new))
-    y, n, nets = (
-        torch.as_tensor(np.asarray(y)),
-        len(x),
-        (2 * seed, 2 * seed + 1),
-    )
-    if y.shape != (n,) or y.is_floating_point() or y.min() < 0:
-        raise ValueError("One label a row, whole numbers from 0.")
-    if len(y.unique()) < 2 or not 0 <= wrong < 1 or not x.isfinite().all():
-        raise ValueError("Two classes, wrong below 1, no missing values.")
+    y = torch.from_numpy(y)
     mean, std = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
     x, x_new = ((a - mean) / std for a in (x, x_new))
     net, layer = nn.Module(), partial(nested_dropout, sigma=sigma)
     layers = stack.perceptrons((x.shape[1], 64, 128), nets)
     net.features = nn.Sequential(*layers, nn.ReLU())
-    net.head = stack.Linears(128, int(y.max()) + 1, nets, "head", bias=False)
+    net.head = stack.Linears(128, len(names), nets, "head", bias=False)
     w, optimizer = net.head.weight, train.sgd(net.parameters(), lr, 0.9, 5e-4)
     draw, masks = streams.torch(seed, "order"), stack.streams(nets, "masks")
     held, rest = torch.arange(n)[::5], (torch.arange(n) % 5).nonzero()[:, 0]
@@ -990,7 +988,7 @@ def fit_pair(x, y, x_new, wrong, sigma=10, epochs=40, lr=0.05, seed=0):
                 more = layer, masks, wrong, k
                 coteaching_step(net, optimizer, x[rows], y[rows], *more)
     z = keep_first(features(net, x_new.expand(2, -1, -1)), k)
-    return partners(net.head(z))[0].argmax(-1).numpy(), k[0].item()
+    return names[partners(net.head(z))[0].argmax(-1)], k[0].item()
 
 
 # Three clouds of points; every fourth label is wrong.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: reconstruction. The modules follow the published prototype; of the paper only the abstract was read, the models behind the label are small ones of ours, and all experiments and numbers are ours because the abstract has none.
 #
-# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` less than a minute of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice: about three minutes of one core; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
+# **The published run**: a web application for one table of 500 rows; no experiment and no time stated. **This notebook**: at `small` less than a minute of one core. At `full` the same table with more copies, more draws of every defect and more rounds of choice; nothing needs a GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/nutrition_label.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -156,22 +156,16 @@ BLUE, RED, GREEN, PINK, SKY, ORANGE, GREY = plots.COLORS
 # The *role* (program, library, data, ...) is a tag set by people and scripts, and will be the class to predict. Type and
 # meaning of a column are something only a person knows, so they are written down.
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "section": ("nominal", "part of the archive, the 12 largest and other"),
     "priority": ("ordinal", "how necessary for a system"),
-    "language": (
-        "nominal",
-        "implementation language, a tag; missing if not set",
-    ),
+    "language": ("nominal", "implementation language, a tag, or missing"),
     "native": ("nominal", "made for Debian itself"),
     "epoch": ("nominal", "version has an epoch"),
     "installed_kb": ("continuous", "size when installed, in kB"),
     "summary_chars": ("discrete", "length of the one-line description"),
-    "text_chars": (
-        "discrete",
-        "length of the long description, cut off near 600",
-    ),
+    "text_chars": ("discrete", "length of the description, cut near 600"),
     "name_chars": ("discrete", "length of the name"),
     "n_depends": ("discrete", "packages that it needs"),
     "n_recommends": ("discrete", "packages that it recommends"),
@@ -500,7 +494,7 @@ paper.say(
 #
 # The number of rows is always the same and gives nothing away.
 
-# %%
+# %% tags=["hide-input"]
 DEFECTS = ("missing", "missing by value", "duplicates", "stuck", "leak",
            "thinned class", "flipped labels", "unit", "selected rows",
            "shuffled")  # fmt: skip
@@ -936,6 +930,10 @@ def odd_fields(new, trusted, kinds, limit=5.0, copies=40, seed=0):
         raise ValueError("trusted: at least twice as many rows as new")
     if new.shape[1] != len(kinds) or trusted.shape[1] != len(kinds):
         raise ValueError("new and trusted: one column for each entry of kinds")
+    if {*kinds.values()} - {"nominal", "ordinal", "discrete", "continuous"}:
+        raise ValueError("kinds: nominal, ordinal, discrete or continuous")
+    if np.isinf(new).any() or np.isinf(trusted).any():
+        raise ValueError("infinite values: give missing ones as NaN")
     rng = np.random.default_rng(seed)
 
     def fields(x):

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: stand-in. Purchase, two-stage training, early stopping, variants and frontier are the paper's; a linear head on frozen sentence vectors stands for a fine-tuned language model.
 #
-# **The published run**: LoRA fine-tuning of Llama-3-8B with some 30000 example passes per stage; time not stated. **This notebook**: at `small` about 1 minute of one core. At `full` the same data on a finer grid of budgets; some five minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/quantity_quality.ipynb).
+# **The published run**: LoRA fine-tuning of Llama-3-8B with some 30000 example passes per stage; time not stated. **This notebook**: at `small` about 1 minute of one core. At `full` the same data on a finer grid of budgets, no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/quantity_quality.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -841,6 +841,7 @@ paper.say(
 # ## On your own data
 
 # %% tags=["own-data"]
+from shared import own
 from sklearn.datasets import load_breast_cancer
 
 
@@ -849,14 +850,14 @@ def two_stages(x_weak, y_weak, x_good, y_good, x_new, rate=3e-3, seed=0):
 
     x_weak (n, D) with y_weak (n,) in [0, 1]; x_good (m, D) with y_good (m,).
     """
-    parts = [np.asarray(a, float) for a in (x_weak, x_good, x_new)]
-    center, spread = (
-        np.concatenate(parts[:2]).mean(0),
-        np.concatenate(parts[:2]).std(0),
-    )
-    parts = [
-        torch.tensor((a - center) / (spread + 1e-9)).float() for a in parts
-    ]
+    parts = [own.rows(a, x_weak) for a in (x_weak, x_good, x_new)]
+    for x, y in zip(parts, (y_weak, y_good)):
+        y = np.asarray(y, float)
+        if y.shape != (len(x),) or not ((y >= 0) & (y <= 1)).all():
+            raise ValueError("Give one label from 0 to 1 for each row.")
+    known = np.concatenate(parts[:2]).astype(float)
+    center, spread = known.mean(0), known.std(0) + 1e-9
+    parts = [torch.tensor((a - center) / spread).float() for a in parts]
     w = torch.zeros(1, parts[0].shape[1])
     for x, y in zip(parts, (y_weak, y_good)):
         rng = torch.Generator().manual_seed(seed)

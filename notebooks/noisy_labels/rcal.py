@@ -198,7 +198,7 @@ MAIN = (10, 0.4)
 # every class has about the same share of them.
 
 
-# %%
+# %% tags=["hide-input"]
 def long_tail_counts(n_max, imbalance, classes):
     """Images of each rank, at least one: (classes,) int64."""
     if classes < 2 or imbalance < 1 or n_max < 1:
@@ -647,7 +647,7 @@ def train_arm(data, start=None, points=None, beta=0, mixed=0, tau=0, decay=0):
 # training labels that the network repeats.
 
 
-# %%
+# %% tags=["hide-input"]
 def class_accuracy(predicted, y, classes):
     """(S, n) predictions and labels -> (S, K) percent; NaN: no example."""
     member = F.one_hot(y, classes).float()
@@ -852,8 +852,7 @@ for row, name in enumerate(names):
     if name in theirs:
         ax.plot(theirs[name], row, "o", mfc="none", mec="black", markersize=8)
 ax.set_yticks(range(len(names)), names)
-ax.invert_yaxis()
-ax.set_xlabel("balanced test accuracy, %")
+ax.set(xlabel="balanced test accuracy, %", ylim=(len(names) - 0.5, -0.5))
 plt.show()
 
 
@@ -887,9 +886,8 @@ paper.table(rows, caption="Balanced test accuracy over the grid, %, means")
 fig, ax = plt.subplots(figsize=(6.6, 3.3))
 for i, arm in enumerate(("CE", "MiSLAS", "RCAL")):
     values = np.stack([*grid[10, 0.5][arm].groups.values()], axis=1)
-    style = dict(color=plots.COLORS[(1, 5, 0)[i]], marker="sDo"[i])
-    style |= dict(label=arm, offset=0.2 * (i - 1))
-    plots.points(ax, range(3), values, **style)
+    color, marker = plots.COLORS[(1, 5, 0)[i]], "sDo"[i]
+    plots.points(ax, range(3), values, arm, color, marker, 0.2 * (i - 1))
 ax.set_xticks(range(3), [f"{g} ({len(r)} classes)" for g, r in GROUPS.items()])
 ax.set(ylabel="test accuracy, %", ylim=(0, 100))
 plots.legend_below(fig)
@@ -959,12 +957,16 @@ paper.say(
 
 
 # %% tags=["own-data"]
+from shared import own
+
+
 def calibrated_predictions(z, y, z_new, steps=300):
     """Features z (n, d), labels y (n,), some wrong; z_new (m, d) -> (m,)."""
-    scaled = [torch.tensor((a - z.mean(0)) / z.std()) for a in (z, z_new)]
-    (z, z_new), y = (a.float() for a in scaled), torch.tensor(y)
-    g = torch.Generator().manual_seed(0)
-    statistics = calibrate(z, y, int(y.max()) + 1)
+    z, z_new = own.rows(z, name="z"), own.rows(z_new, z, "z_new")
+    y, names = own.labels(y, len(z))
+    z, z_new = (torch.tensor((a - z.mean(0)) / z.std()) for a in (z, z_new))
+    y, g = torch.tensor(y), torch.Generator().manual_seed(0)
+    statistics = calibrate(z, y, len(names))
     points, labels = draw(*statistics, 10 * len(y), g)
     weight = torch.zeros(z.shape[1] + 1, len(statistics[0]), requires_grad=True)
     optimizer = torch.optim.AdamW([weight], 0.05, weight_decay=0.1)
@@ -975,14 +977,14 @@ def calibrated_predictions(z, y, z_new, steps=300):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return (pad(z_new) @ weight).argmax(1).numpy()
+    return names[(pad(z_new) @ weight).argmax(1)]
 
 
 rng = np.random.default_rng(0)
 centres, true = rng.normal(size=(3, 4)) * 2, np.repeat([0, 1, 2], (120, 40, 12))
 given = np.where(rng.random(172) < 0.3, rng.permutation(true), true)
 z = centres[true] + rng.normal(size=(172, 4))
-print("the three centres:", calibrated_predictions(z, given, centres))
+print("The three centres:", calibrated_predictions(z, given, centres))
 
 # %% [markdown]
 # - *Tune first*: the share of points that are dropped (`share` in `inliers`), on a few rows whose labels you trust.

@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Model, both stages, the four simulated crowds, two of the rivals and three real crowds (at `full`) are the paper's; below `full` sentiment ratings are the real crowd, and no network is trained on CIFAR-10H.
 #
-# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` less than a minute of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded: about three minutes of one core. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
+# **The published run**: not stated; ten repetitions of each simulated crowd lie in the authors' repository. **This notebook**: at `small` less than a minute of one core. At `full` 30 seeds and three of the authors' own crowds, downloaded; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/top_two.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -878,20 +878,18 @@ def top_two(votes, classes, seed=0):
     Returns first (m,), second (m,), q (m,) and reliability (n,).
     """
     votes = np.asarray(votes)
+    if votes.ndim != 2 or votes.dtype.kind not in "iu" or classes < 2:
+        raise ValueError("Give whole numbers (tasks, workers), two classes.")
+    if not ((votes >= -1) & (votes < classes)).all():
+        raise ValueError(f"Votes run from 0 to {classes - 1}; -1 is none.")
+    if (votes < 0).all(1).any() or (votes < 0).all(0).any():
+        raise ValueError("Leave out tasks and workers without any answer.")
     fit = toptwo2(votes, classes, np.random.default_rng(seed))
     return fit.g, fit.h, fit.q, fit.p
 
 
-table = [
-    "00010003-",
-    "112111-12",
-    "22322-230",
-    "330333031",
-    "01000-002",
-    "1121-2123",
-    "232322-20",
-    "3-3033330",
-]
+table = """00010003- 112111-12 22322-230 330333031 01000-002 1121-2123
+           232322-20 3-3033330""".split()  # noqa: SIM905
 mine = [["-0123".index(v) - 1 for v in row] for row in table]
 first, second, q, reliability_of = top_two(mine, classes=4)
 for j, row in enumerate(table):

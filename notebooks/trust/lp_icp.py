@@ -18,7 +18,7 @@
 #
 # **Part.** Knowing what you know. **Fidelity**: reconstruction. Of the paper only abstract and highlights could be read; score and pruning follow its authors' description of them in a sequel, and frozen MiniLM vectors stand for fine-tuned BERT.
 #
-# **The published run**: not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` the same snapshot with 100 tags, wider networks, 30 seeds: about a quarter of an hour of one core; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
+# **The published run**: not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` the same snapshot with 100 tags, wider networks, 30 seeds; the paper's own text sets are not downloaded. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/lp_icp.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
@@ -912,6 +912,9 @@ paper.say(
 
 
 # %% tags=["own-data"]
+from shared import own
+
+
 def prediction_sets(o_cal, y_cal, o_new, confidence=0.9, most=1000):
     """Label-sets that hold the truth with the given confidence, by log-odds.
 
@@ -919,10 +922,11 @@ def prediction_sets(o_cal, y_cal, o_new, confidence=0.9, most=1000):
     Returns a list: (k, d) label-sets, most plausible first, or None where there
     are more than `most`.
     """
-    o_cal, o_new = (np.asarray(o, float) for o in (o_cal, o_new))
-    if not (np.isfinite(o_cal).all() and np.isfinite(o_new).all()):
-        raise ValueError("Give finite outputs.")
-    y_cal = np.asarray(y_cal) > 0.5
+    o_cal = own.rows(o_cal, None, "o_cal", within=(0, 1)).astype(float)
+    o_new = own.rows(o_new, o_cal, "o_new", within=(0, 1)).astype(float)
+    y_cal = own.rows(y_cal, o_cal, "y_cal", within=(0, 1)) > 0.5
+    if len(y_cal) != len(o_cal) or not 0 < confidence < 1:
+        raise ValueError("One row of y_cal a document; confidence below 1.")
     tau = threshold(score(o_cal, y_cal, log_odds), 1 - confidence)
     found = []
     for o, cost in zip(o_new, log_odds(o_new)[1]):

@@ -240,6 +240,25 @@ def test_full_counts_the_released_sets_again(ns, mirror):
         assert np.array_equal(part.probs, kept)
 
 
+def test_own_data_takes_words_and_refuses_what_it_cannot_read(ns):
+    from sklearn.naive_bayes import GaussianNB
+
+    rng = np.random.default_rng(0)
+    x = np.repeat([[0.0], [9.0]], 30, 0) + rng.normal(size=(60, 1))
+    y = np.repeat(["cat", "dog"], 30)
+    y[3] = "dog"
+    rows, suggested = ns.to_read_again(x.tolist(), y.tolist(), GaussianNB)
+    assert rows.tolist() == [3] and suggested.tolist() == ["cat"]
+    for bad, labels, why in (
+        (x, y[:9], "one label a row"),
+        (x, y[-30:], "one label a row"),
+        (x, ["cat"] * 60, "two classes"),
+        (x * np.nan, y, "missing or infinite"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            ns.to_read_again(bad, labels, GaussianNB)
+
+
 FULL = {}  # the settings of `smoke` do for a test of the path of `full`
 
 

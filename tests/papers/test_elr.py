@@ -183,7 +183,13 @@ def test_wrong_labels_in_three_clouds_are_found():
     assert (named == y).mean() > (given == y).mean() and ((sure > 0) & (sure <= 1)).all()
     again = elr.train_elr(x.reshape(150, 3, 1), given, epochs=40)
     assert all(np.array_equal(a, b) for a, b in zip((flagged, named, sure), again[1:]))
-    assert (predict(x) == y).mean() > 0.9 and (predict(x[:5].reshape(5, 3, 1)) == predict(x)[:5]).all()
+    assert (predict(x) == y).mean() > 0.9 and (again[0](x[:5].reshape(5, 3, 1)) == predict(x)[:5]).all()
+    with pytest.raises(ValueError, match="as the others"):
+        predict(x[:, :2])
+    words = np.array(["hat", "boot", "coat"])
+    predict, flagged, named, _ = elr.train_elr(x.tolist(), words[given], epochs=40)
+    assert (named == words[y]).mean() > (given == y).mean() and (predict(x) == words[y]).mean() > 0.9
+    assert flagged[wrong].mean() > 0.8
 
 
 def test_two_rows_and_a_constant_column_are_enough():
@@ -194,10 +200,10 @@ def test_two_rows_and_a_constant_column_are_enough():
 @pytest.mark.parametrize(
     ("x", "y", "says"),
     [
-        ([[0.0], [1.0]], [0], "One label a row"),
-        (np.zeros((0, 2)), [], "One label a row"),
-        ([[0.0], [1.0]], [0.0, 1.0], "whole numbers"),
-        ([[0.0], [1.0]], [-1, 1], "whole numbers"),
+        ([[0.0], [1.0]], [0], "one label a row"),
+        (np.zeros((0, 2)), [], "one row an example"),
+        ([[0.0], [1.0]], [0.0, 0.5], "whole numbers"),
+        ([[0.0], [1.0]], [None, 1], "none of them missing"),
         ([[0.0], [1.0]], [1, 1], "two classes"),
         ([[0.0], [math.nan]], [0, 1], "missing or infinite"),
         ([[0.0], [math.inf]], [0, 1], "missing or infinite"),

@@ -249,6 +249,30 @@ def test_noise_has_its_rate_and_pairs_name_one_partner(erase):
     assert len({(b - a) % 7 for a, b in partners}) > 1
 
 
+def test_own_data_takes_words_and_refuses_what_it_cannot_read(erase):
+    rng = np.random.default_rng(0)
+    A = np.kron(np.eye(2), 1 - np.eye(8))
+    x, known, words = (
+        np.repeat([[1.0, 0], [0, 1]], 8, 0) + 0.1 * rng.random((16, 2)),
+        [0, 1, 8, 9],
+        ["a", "a", "b", "b"],
+    )
+    erase.correct_on_graph.__globals__["CORA_VOTES"] = {"beta": 0.6, "alpha": 0.6, "steps": 5}
+    found, doubted = erase.correct_on_graph(A, x, words, known, epochs=20)
+    assert found.tolist() == ["a"] * 8 + ["b"] * 8 and not doubted.any()
+    one_way = A.copy()
+    one_way[0, 9] = 1
+    for bad, features, y, why in (
+        (one_way, x, words, "symmetric"),
+        (A[:9, :9], x, words, "row of x for each node"),
+        (A, x, words[:2], "one label a row"),
+        (A, x, ["a"] * 4, "two classes"),
+        (A, x * np.nan, words, "missing or infinite"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            erase.correct_on_graph(bad, features, y, known)
+
+
 FULL = {}  # the settings of `smoke` do for a test of the path of `full`
 
 

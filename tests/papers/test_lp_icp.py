@@ -190,7 +190,22 @@ def test_own_data_lists_the_sets_or_says_that_they_are_too_many(monkeypatch):
         assert (strange <= tau).all() and (np.diff(strange) >= 0).all()
         assert len(members) == (lp.score(o_one, bits(6), lp.log_odds) <= tau).sum()
     assert lp.prediction_sets(o[:99], y[:99], o[99:100], most=0) == [None]
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="missing or infinite"):
         lp.prediction_sets(o[:99] * np.nan, y[:99], o[99:])
     everything = lp.prediction_sets(o[:3], y[:3], o[99:100], confidence=0.9)  # three cannot promise 90 %
     assert len(everything[0]) == 64
+
+
+def test_own_data_refuses_what_it_cannot_read():
+    o, y = drawn(7, n=60, d=4)
+    for bad, labels, new, level, why in (
+        (o, y[:9], o, 0.9, "One row of y_cal"),
+        (o, np.where(y, np.nan, 0.0), o, 0.9, "y_cal has missing"),
+        (o, 2 * y, o, 0.9, "y_cal runs from 0 to 2"),
+        (o, y[:, :3], o, 0.9, "as the others"),
+        (o, y, o[:, :3], 0.9, "as the others"),
+        (o * 3, y, o, 0.9, "o_cal runs from"),
+        (o, y, o, 1.0, "confidence below 1"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            lp.prediction_sets(bad, labels, new, confidence=level)

@@ -285,12 +285,12 @@ def test_what_the_function_for_own_data_refuses():
     x, _, given = clouds(30)
     missing = np.where(x == x[0, 0], np.nan, x)
     for bad_x, bad_y, wrong, why in (
-        (x[:5], given, 0.2, "One label a row"),
-        (x, given.astype(float), 0.2, "whole numbers"),
-        (x, given - 1, 0.2, "from 0"),
-        (x, np.zeros(30, int), 0.2, "Two classes"),
-        (missing, given, 0.2, "missing values"),
-        (x, given, 1.0, "wrong below 1"),
+        (x[:5], given, 0.2, "one label a row"),
+        (x, given + 0.5, 0.2, "whole numbers"),
+        (x[:, :2], given, 0.2, "as the others"),
+        (x, np.zeros(30, int), 0.2, "two classes"),
+        (missing, given, 0.2, "missing or infinite"),
+        (x, given, 1.0, "below 1"),
     ):
         with pytest.raises(ValueError, match=why):
             nb.fit_pair(bad_x, bad_y, x, wrong=wrong)

@@ -196,3 +196,13 @@ def test_edges_of_the_fields():
     assert fields["statistics", "constant", "sd"] == 0
     assert fields["metadata", "", "missing"] == pytest.approx(1 / 3)
     assert nb.correlation(np.ones(5), np.arange(5.0)) == 0.0
+
+
+def test_own_data_refuses_an_unknown_kind_and_infinity():
+    people = np.random.default_rng(0).normal(size=(90, 2))
+    for bad, kinds, why in (
+        (people[:30], {"a": "continuous", "b": "colour"}, "nominal, ordinal, discrete or continuous"),
+        (np.where(people[:30] > 1, np.inf, 0), {"a": "continuous", "b": "continuous"}, "infinite"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            nb.odd_fields(bad, people[30:], kinds)

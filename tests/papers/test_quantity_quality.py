@@ -288,3 +288,18 @@ def test_nothing_bought_leaves_the_heads_at_their_start(monkeypatch):
     monkeypatch.setitem(here.students.__globals__, "cfg", SimpleNamespace(passes=100))
     w, _ = here.students(world(), (0, 0), world().good, 0.01)
     assert (w == 0).all()
+
+
+def test_own_data_refuses_what_it_cannot_read():
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    assert ns.two_stages(x.tolist(), y.tolist(), x, y, x[:3]).shape == (3,)
+    for good, labels, new, why in (
+        (x, y[:5], x, "one label from 0 to 1"),
+        (x, y + 1, x, "one label from 0 to 1"),
+        (x, y * np.nan, x, "one label from 0 to 1"),
+        (x[:, :1], y, x, "as the others"),
+        (x, y, x[:, :1], "as the others"),
+        (x * np.nan, y, x, "missing or infinite"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            ns.two_stages(x, y, good, labels, new)

@@ -323,6 +323,22 @@ def test_the_readers_function_finds_blobs_behind_wrong_and_rare_labels():
     assert rcal.calibrated_predictions(z, given, centres).tolist() == [0, 1, 2]
 
 
+def test_own_data_takes_words_and_refuses_what_it_cannot_read():
+    rng = np.random.default_rng(0)
+    z = np.repeat([[0.0, 0.0], [9.0, 0.0]], 30, 0) + rng.normal(size=(60, 2))
+    words = np.repeat(["cat", "dog"], 30)
+    new = [[0.0, 0.0], [9.0, 0.0]]
+    assert rcal.calibrated_predictions(z.tolist(), words, new, steps=50).tolist() == ["cat", "dog"]
+    for bad, y, bad_new, why in (
+        (z, words[:9], new, "one label a row"),
+        (z, ["cat"] * 60, new, "two classes"),
+        (np.where(z == z[0, 0], np.nan, z), words, new, "missing or infinite"),
+        (z, words, [[0.0]], "as the others"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            rcal.calibrated_predictions(bad, y, bad_new)
+
+
 # `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
 FULL = {"hidden": ("ResNet-18", 512), "n_max": (8, 8), "n_max_val": 3, "batch": 16, "features": 64}
 LIGHT = True  # a few layers stand in for the ResNet-18

@@ -60,7 +60,7 @@ def test_nt_xent_at_its_edges(book):
     with pytest.raises(ValueError, match="two views of the same images"):
         book.nt_xent(torch.ones(4, 3), torch.ones(3, 3), 0.2)
     for tau in (0.0, -1.0, math.nan):
-        with pytest.raises(ValueError, match="temperature above 0"):
+        with pytest.raises(ValueError, match="tau above 0"):
             book.nt_xent(torch.ones(4, 3), torch.ones(4, 3), tau)
     zero = torch.zeros(4, 3)
     assert torch.isclose(book.nt_xent(zero, zero, 0.2), torch.tensor(7.0).log()), "no direction: a blind guess"
@@ -141,6 +141,18 @@ def test_the_camera_keeps_images_images(book):
     assert torch.equal(taken, book.careless_camera(x, torch.Generator().manual_seed(0)))
     black = torch.zeros(3, 1, 28, 28)
     assert book.careless_camera(black, torch.Generator()).abs().max() == 0
+
+
+def test_own_data_refuses_what_it_cannot_read(book):
+    images, y = torch.rand(6, 1, 14, 14), torch.tensor([0, 1, -1, -1, -1, -1])
+    for bad, labels, why in (
+        (images * 255, y, "images runs from"),
+        (images * math.nan, y, "images has missing"),
+        (images, y.clamp(max=0), "two classes"),
+        (images, torch.full((6,), -1), "two classes"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            book.label_all(bad, labels)
 
 
 # `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.

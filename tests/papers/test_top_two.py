@@ -169,6 +169,24 @@ def test_vote_shares_of_a_task(book):
     )
 
 
+def test_own_data_refuses_what_it_cannot_read(book):
+    votes = np.array([[0, 0, 1], [1, 1, 0], [2, 2, 1]])
+    assert book.top_two(votes.tolist(), 3)[0].tolist() == [0, 1, 2]
+    no_task, no_worker = votes.copy(), votes.copy()
+    no_task[1], no_worker[:, 2] = -1, -1
+    for bad, classes, why in (
+        (votes, 2, "from 0 to 1"),
+        (votes - 2, 3, "from 0 to 2"),
+        (votes / 2, 3, "whole numbers"),
+        (votes[0], 3, "tasks, workers"),
+        (votes * 0, 1, "two classes"),
+        (no_task, 3, "without any answer"),
+        (no_worker, 3, "without any answer"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            book.top_two(bad, classes)
+
+
 FULL = {}  # the settings of `smoke` do for a test of the path of `full`
 
 
