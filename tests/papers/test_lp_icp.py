@@ -117,8 +117,6 @@ def test_edges_of_threshold_and_searches():
         assert len(search(cost, 0.25)[0]) == 3, "ties: both cheap tags, each alone"
         assert search(np.zeros(0), 1.0)[0] == [()], "no tag"
         assert len(search(np.zeros(4), 0.0)[0]) == 16, "outputs of one half: flips are free"
-    with pytest.raises(ValueError, match="NaN"):
-        lp.depth_first(np.array([0.1, np.nan]), 1.0)
     whole = np.array([1, 1, 4])
     assert lp.count_sets(whole, np.array([-1, 0, 1, np.inf, -np.inf])).tolist() == [0, 1, 3, 8, 0]
     assert lp.count_sets(np.zeros(0, np.int64), np.array([0.0])).tolist() == [1]
@@ -190,22 +188,35 @@ def test_own_data_lists_the_sets_or_says_that_they_are_too_many(monkeypatch):
         assert (strange <= tau).all() and (np.diff(strange) >= 0).all()
         assert len(members) == (lp.score(o_one, bits(6), lp.log_odds) <= tau).sum()
     assert lp.prediction_sets(o[:99], y[:99], o[99:100], most=0) == [None]
-    with pytest.raises(ValueError, match="missing or infinite"):
-        lp.prediction_sets(o[:99] * np.nan, y[:99], o[99:])
     everything = lp.prediction_sets(o[:3], y[:3], o[99:100], confidence=0.9)  # three cannot promise 90 %
     assert len(everything[0]) == 64
 
 
-def test_own_data_refuses_what_it_cannot_read():
-    o, y = drawn(7, n=60, d=4)
-    for bad, labels, new, level, why in (
-        (o, y[:9], o, 0.9, "One row of y_cal"),
-        (o, np.where(y, np.nan, 0.0), o, 0.9, "y_cal has missing"),
-        (o, 2 * y, o, 0.9, "y_cal runs from 0 to 2"),
-        (o, y[:, :3], o, 0.9, "as the others"),
-        (o, y, o[:, :3], 0.9, "as the others"),
-        (o * 3, y, o, 0.9, "o_cal runs from"),
-        (o, y, o, 1.0, "confidence below 1"),
+def test_own_data_takes_lists_and_refuses_bad_arrays():
+    o, y = drawn(8, n=60, d=4)
+    o_cal, y_cal, o_new = o[:50], 1.0 * y[:50], o[50:]
+    sets = lp.prediction_sets(o_cal, y_cal, o_new)
+    lists = lp.prediction_sets(o_cal.tolist(), y[:50].tolist(), o_new.tolist())
+    assert all(np.array_equal(a, b) for a, b in zip(sets, lists, strict=True))
+    assert len(lp.prediction_sets(o_cal, 0 * y_cal, o_new)) == 10, "no tag is ever true"
+    assert lp.prediction_sets(o_cal, y_cal, o_new[:0]) == []
+    gap, infinite = y_cal.copy(), o_new.copy()
+    gap[3, 1], infinite[0, 0] = np.nan, np.inf
+    for arrays, match in (
+        ((o_cal, gap, o_new), "0 or 1"),
+        ((o_cal, 2 * y_cal, o_new), "0 or 1"),
+        ((o_cal * np.nan, y_cal, o_new), "finite"),
+        ((o_cal, y_cal, infinite), "finite"),
+        ((o_cal, y_cal, 3 - 6 * o_new), "from 0 to 1"),
+        ((o_cal, y_cal[:49], o_new), "one shape"),
+        ((o_cal, y_cal.T, o_new), "one shape"),
+        ((o_cal, y_cal, o_new[:, :3]), "one shape"),
+        ((o_cal, y_cal[:, 0], o_new), "one shape"),
+        ((o_cal, y_cal, o_new[0]), "rows"),
+        ((o_cal[0], y_cal[0], o_new), "rows"),
+        ((o_cal[:0], y_cal[:0], o_new), "rows"),
     ):
-        with pytest.raises(ValueError, match=why):
-            lp.prediction_sets(bad, labels, new, confidence=level)
+        with pytest.raises(ValueError, match=match):
+            lp.prediction_sets(*arrays)
+    with pytest.raises(ValueError, match="level from 0 to 1"):
+        lp.prediction_sets(o_cal, y_cal, o_new, confidence=90)
