@@ -124,24 +124,32 @@ def test_logistic_is_scikit_learns():
     assert np.allclose(ours, peer.predict_proba(wide)[:, 1], atol=1e-4)
 
 
-def test_on_your_own_data():
-    """Dense or sparse, lists or arrays; what is no graph or no label is told."""
-    own, size = definitions(SLUG).cluster_around, 5
-    groups = np.kron(np.eye(2), 1 - np.eye(5))
-    groups[4, 5] = groups[5, 4] = 1
-    looks = [1, 1, 0, 1, 1, 0, 1, 0, 0, 0]
-    found = own(groups, looks, 0, size)
-    assert found.tolist() == [True] * 5 + [False] * 5
-    for A, y in ((sp.csr_matrix(groups), np.array(looks, bool)), (3 * groups, looks), (sp.coo_matrix(groups), looks)):
-        assert (own(A, y, 0, size) == found).all()
-    one_way = groups.copy()
-    one_way[4, 5] = 0
-    for A, y in ((one_way, looks), (groups[:, :9], looks), (groups, looks[:9]), (np.zeros((0, 0)), [])):
-        with pytest.raises(ValueError, match="symmetric|within the graph"):
-            own(A, y, 0, size)
-    for y, n in (([2] * 10, size), ([np.nan] * 10, size), (looks, 0), (looks, 10)):
-        with pytest.raises(ValueError, match="0 or 1"):
-            own(groups, y, 0, n)
+def test_own_data_reads_dense_graphs_and_lists():
+    """A dense matrix, nested lists, and stored zeros are the same graph as its csr."""
+    around, two = definitions(SLUG).cluster_around, np.kron(np.eye(2), 1 - np.eye(5))
+    two[4, 5] = two[5, 4] = 1.0
+    looks = np.array([1, 1, 0, 1, 1, 0, 1, 0, 0, 0])
+    stored = sp.csr_matrix(np.ones((10, 10)))
+    stored.data = two.ravel().copy()
+    kept = stored.copy()
+    for A in (sp.csr_matrix(two), two, two.tolist(), two.astype(int), stored, sp.coo_matrix(two)):
+        for y in (looks == 1, looks, looks.tolist()):
+            assert np.flatnonzero(around(A, y, 0, size=5)).tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(stored.data, kept.data), "the caller's matrix stays as it was"
+
+
+def test_own_data_refuses_what_it_cannot_read():
+    around, two = definitions(SLUG).cluster_around, np.kron(np.eye(2), 1 - np.eye(5))
+    y = np.arange(10) < 5
+    for bad in (np.triu(two), two[:9], two * 2, two * np.nan, two + np.eye(10), np.zeros((0, 0)), two.tolist()[:3]):
+        with pytest.raises(ValueError, match="symmetric matrix of 0 and 1"):
+            around(bad, y, 0, 5)
+    for bad in (y[:9], y * 2, np.where(y, 1, np.nan), y.astype(str), np.where(y, "1", "0"), []):
+        with pytest.raises(ValueError, match="one label 0 or 1 a node"):
+            around(two, bad, 0, 5)
+    for seed_node, size in ((10, 5), (-1, 5), (0.5, 5), (0, 0), (0, np.nan), (0, 11)):
+        with pytest.raises(ValueError, match="seed node from 0 to 9 and a size from 1 to 10"):
+            around(two, y, seed_node, size)
 
 
 FULL = {}
