@@ -618,8 +618,8 @@ ends = np.repeat(np.arange(n), np.diff(A.indptr)), A.indices  # of each edge
 gaps = 2 - 2 * np.einsum("ij,ij->i", *(vectors[end] for end in ends))
 
 # %% tags=["hide-input", "show"]
-paper.say(f"""{n} nodes, {A.nnz // 2} edges and {len(names)} of {REAL} fulfil the
-rule: {", ".join(names)}.""")
+paper.say(f"""{n} nodes, {A.nnz // 2} edges and {len(names)} of {REAL} that
+fulfil the rule: {", ".join(names)}.""")
 
 # %% [markdown]
 # Four methods compete, each with six settings:
