@@ -146,6 +146,10 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 plots.style()
+STYLES = [
+    dict(color=color, marker=marker)
+    for color, marker in zip(plots.COLORS, plots.MARKERS)
+]
 
 # %%
 paper = Paper("llm_label_errors", scale=scale, seeds=seeds)
@@ -158,7 +162,7 @@ cfg = paper.settings(
     thresholds=((0.5, 0.75), *2 * ((0.5, 0.75, 0.85, 0.95),)),
     bins=3 * (4,),
     subsets=(3, 30, 30),  # random ensembles of each size
-    strengths=((1, 10, 100), *2 * ((10, 100, 1000, 10_000),)),
+    strengths=((1, 10, 100), *2 * ((1, 10, 100, 1000, 10_000),)),
     live=(1, 4, 4),  # texts that the language model judges again
 )
 TAU = 0.75  # what "high confidence" means in the claims
@@ -503,8 +507,8 @@ for name in NAMES:
     paper.arm(f"ensemble ({name})", "accuracy on true labels", right[name])
 
 # %% tags=["hide-input", "show"]
-hits = ", ".join(f"{v.mean():.0f} % ({shown})" for shown, v in right.items())
-paper.say(f"The ensemble is right on {hits}.")
+hits = [f"{v.mean():.0f} % ({shown})" for shown, v in right.items()]
+paper.say(f"The ensemble is right on {', '.join(hits)}.")
 
 # %% [markdown]
 # ### Does confidence tell who is wrong?
@@ -518,10 +522,8 @@ def precision_by_bin(case):
     answer, confidence = ensemble(case["judges"])
     clash = np.flatnonzero(answer != case["y_noisy"])
     order = clash[np.argsort(confidence[clash], kind="stable")]
-    return [
-        100 * wrong_of(case)[part].mean()
-        for part in np.array_split(order, cfg.bins)
-    ]
+    parts = np.array_split(order, cfg.bins)
+    return [100 * wrong_of(case)[part].mean() for part in parts]
 
 
 precision = {name: over_seeds(name, precision_by_bin) for name in NAMES}
@@ -534,11 +536,9 @@ for name in NAMES:
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharey=True)
 place = np.arange(1, cfg.bins + 1)
 for ax, (of_data, of_kinds) in zip(axes, KINDS.items()):
-    for nth, kind in enumerate(of_kinds):
-        style = dict(color=plots.COLORS[nth], marker=plots.MARKERS[nth])
-        plots.band(
-            ax, place, precision[f"{of_data}, {kind}"], label=kind, **style
-        )
+    for kind, style in zip(of_kinds, STYLES):
+        ys = precision[f"{of_data}, {kind}"]
+        plots.band(ax, place, ys, label=kind, **style)
     ax.axhline(50, color="black", linestyle="--", linewidth=1)
     ax.set(title=of_data, xticks=place, xlabel="confidence, low to high bin")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.5), ncols=2)
@@ -547,11 +547,11 @@ plt.show()
 
 # %% tags=["hide-input", "show"]
 ends = [
-    f"{shown}: {p[:, 0].mean():.0f} % in the lowest bin, "
-    f"{p[:, -1].mean():.0f} % in the highest"
+    f"{shown}: {p[:, 0].mean():.0f} and {p[:, -1].mean():.0f} %"
     for shown, p in precision.items()
 ]
-paper.say("Wrong labels among the disagreements. " + "; ".join(ends) + ".")
+paper.say(f"""Wrong labels among the disagreements in the lowest and the highest
+bin. {"; ".join(ends)}.""")
 
 # %% [markdown]
 # ### How many judges?
@@ -569,50 +569,40 @@ def by_size(case):
         for _ in range(cfg.subsets if size < len(case["judges"]) else 1):
             some = case["judges"][g.choice(len(case["judges"]), size, False)]
             flagged = flags(some, case["y_noisy"], 0.5)
-            found.append(
-                (auc(case["y"], some.mean(0)), f1(wrong_of(case), flagged))
-            )
+            quality = auc(case["y"], some.mean(0))
+            found.append((quality, f1(wrong_of(case), flagged)))
         out.append([*np.mean(found, 0), *np.std(found, 0)])
     return out
 
 
 sized = {name: over_seeds(name, by_size) for name in NAMES}  # (S, sizes, 4)
 MEASURES = ("ROC AUC", "F1 of error detection")
+columns = (*MEASURES, *(f"spread of the {m}" for m in MEASURES))
 for name in NAMES:
     for i, size in enumerate(SIZES):
-        for j, what in enumerate(
-            (*MEASURES, *(f"spread of the {m}" for m in MEASURES))
-        ):
-            paper.arm(f"{size} judges ({name})", what, sized[name][:, i, j])
+        for what, values in zip(columns, sized[name][:, i].T):
+            paper.arm(f"{size} judges ({name})", what, values)
 
 # %% mystnb={"figure": {"caption": "Ensembles of random subsets of the judges, means over seeds; bands are one standard deviation over the subsets. Left: ranking quality against the truth. Right: F1 of flagging every disagreement. Look at where the lines flatten, and at the bands. This redraws the paper's Figure 3.", "name": "fig-llm_label_errors-size"}, "image": {"alt": "Two panels against the number of judges from one to twelve: area under the ROC curve, one line for packages and one for films, and F1 of error detection, one line for each of three kinds of label noise, with shaded bands."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.6))
 for column, (ax, thing) in enumerate(zip(axes, MEASURES)):
-    for nth, shown in enumerate(NAMES):
-        if column == 0 and nth == 1:
+    for shown, style in zip(NAMES, STYLES):
+        if column == 0 and shown == NAMES[1]:
             continue  # the same judges and the same truth as the line before
-        mean, spread = sized[shown][:, :, [column, column + 2]].mean(0).T
-        style = dict(color=plots.COLORS[nth], marker=plots.MARKERS[nth])
-        ax.plot(
-            SIZES, mean, label=shown if column else shown.split(",")[0], **style
-        )
-        ax.fill_between(
-            SIZES,
-            mean - spread,
-            mean + spread,
-            color=plots.COLORS[nth],
-            alpha=0.15,
-        )
+        mean, sd = sized[shown][:, :, [column, column + 2]].mean(0).T
+        line = shown if column else shown.split(",")[0]
+        ax.plot(SIZES, mean, label=line, **style)
+        band = dict(color=style["color"], alpha=0.15)
+        ax.fill_between(SIZES, mean - sd, mean + sd, **band)
     ax.set(xlabel="judges in the ensemble", ylabel=f"{thing}, %", xticks=SIZES)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.62), ncols=1 + column)
 plt.show()
 
 # %% tags=["hide-input", "show"]
 two, twelve = sized[NAMES[0]][:, [1, -1], :2].mean(0)
-paper.say(
-    f"On packages with uniform errors: AUC {two[0]:.1f} % with two judges, "
-    f"{twelve[0]:.1f} % with twelve; F1 {two[1]:.0f} and {twelve[1]:.0f} %."
-)
+paper.say(f"""On packages with uniform errors: AUC {two[0]:.1f} % with two
+judges, {twelve[0]:.1f} % with twelve; F1 {two[1]:.0f} and
+{twelve[1]:.0f} %.""")
 
 # %% [markdown]
 # ### Against detectors that learn from the labels
@@ -687,9 +677,8 @@ for name in NAMES:
 
 # %% tags=["hide-input", "show"]
 rows = [
-    {"labels": shown}
-    | {d: f"{v:.1f}" for d, v in zip(DETECTORS, detected[shown].mean(0))}
-    for shown in NAMES
+    {"labels": shown, **dict(zip(DETECTORS, values.mean(0)))}
+    for shown, values in detected.items()
 ]
 paper.table(rows, caption="F1 of error detection in %, means over seeds.")
 
@@ -705,20 +694,15 @@ paper.table(rows, caption="F1 of error detection in %, means over seeds.")
 def training(case):
     """AUC on true test labels and strength: dict by (what, threshold)."""
     train, test = ~case["test"], case["test"]
-    x, y, judges = (
-        case["x"][train],
-        case["y_noisy"][train],
-        case["judges"][:, train],
-    )
+    x, y = case["x"][train], case["y_noisy"][train]
+    judges = case["judges"][:, train]
 
     def fit(x, y):
         model, best = tuned(x, y, streams.numpy(case["seed"], "held out"))
         return auc(case["y"][test], model(case["x"][test])), best
 
-    out = {
-        ("no change", 0.0): fit(x, y),
-        ("true labels", 0.0): fit(x, case["y"][train]),
-    }
+    out = {("no change", 0.0): fit(x, y)}
+    out["true labels", 0.0] = fit(x, case["y"][train])
     g = streams.numpy(case["seed"], "random examples")
     for tau in cfg.thresholds:
         flagged, answer = flags(judges, y, tau), ensemble(judges)[0]
@@ -749,21 +733,15 @@ for name in NAMES:
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 3.8))
 for ax, shown in zip(axes, NAMES):
     at = np.arange(len(cfg.thresholds))
-    for nth, thing in enumerate(
+    for nth, how in enumerate(
         ("flip", "filter", "random flip", "random filter")
     ):
-        ys = np.array([result(shown, thing, tau) for tau in cfg.thresholds]).T
-        style = dict(
-            color=plots.COLORS[nth], marker=plots.MARKERS[nth], label=thing
-        )
-        plots.points(
-            ax, at, ys, offset=0.16 * (nth - 1.5), linestyle="none", **style
-        )
-    for thing, line in (("no change", "--"), ("true labels", ":")):
-        height = result(shown, thing).mean()
-        ax.axhline(
-            height, color="black", linestyle=line, linewidth=1.2, label=thing
-        )
+        ys = np.stack([result(shown, how, tau) for tau in cfg.thresholds], 1)
+        style = dict(STYLES[nth], label=how, linestyle="none")
+        plots.points(ax, at, ys, offset=0.16 * (nth - 1.5), **style)
+    for how, line in (("no change", "--"), ("true labels", ":")):
+        style = dict(color="black", linewidth=1.2, linestyle=line)
+        ax.axhline(result(shown, how).mean(), label=how, **style)
     ax.set(title=shown, xticks=at, xticklabels=cfg.thresholds)
 axes[0].set_ylabel("ROC AUC, %")
 axes[1].set_xlabel("threshold of confidence")
@@ -772,20 +750,16 @@ plt.show()
 
 # %% tags=["hide-input", "show"]
 at_tau = min(cfg.thresholds, key=lambda tau: abs(tau - TAU))
-
-
 told = []
 for shown in NAMES:
-    none = result(shown, "no change").mean()
-    flip, drop = (
-        result(shown, how, at_tau).mean() - none for how in ("flip", "filter")
+    ways_of = [("flip", at_tau), ("filter", at_tau), ("true labels", 0.0)]
+    none = result(shown, "no change")
+    gains = [(result(shown, *way) - none).mean() for way in ways_of]
+    told.append(
+        f"{shown}: {gains[0]:+.1f}, {gains[1]:+.1f} and {gains[2]:+.1f}"
     )
-    best = result(shown, "true labels").mean() - none
-    told.append(f"{shown}: {flip:+.1f}, {drop:+.1f} and {best:+.1f}")
-paper.say(
-    f"Change of the AUC in points by flipping and dropping at {at_tau}, and by "
-    "true labels: " + "; ".join(told) + "."
-)
+paper.say(f"""Change of the AUC in points by flipping and dropping at
+{at_tau}, and by true labels: {"; ".join(told)}.""")
 
 # %% [markdown]
 # ### Who is better than reported?
@@ -799,11 +773,8 @@ paper.say(
 def three_ways(case):
     """AUC on given, resolved, true labels: judges' row, trained model's row."""
     test = case["test"]
-    y, noisy, judges = (
-        case["y"][test],
-        case["y_noisy"][test],
-        case["judges"][:, test],
-    )
+    y, noisy = case["y"][test], case["y_noisy"][test]
+    judges = case["judges"][:, test]
     g = streams.numpy(case["seed"], "held out")
     model, _ = tuned(case["x"][~test], case["y_noisy"][~test], g)
     labels = (noisy, resolved(judges, noisy, y), y)
@@ -819,18 +790,13 @@ for name in NAMES:
             paper.arm(f"{who} ({name})", f"ROC AUC on {label} labels", values)
 
 # %% tags=["hide-input", "show"]
-rows = []
-for shown in NAMES:
-    for who, mean in zip(("judges", "trained model"), ways[shown].mean(0)):
-        row = {"labels": shown, "who": who} | {
-            w: f"{v:.1f}" for w, v in zip(WAYS, mean)
-        }
-        row["true - given"] = f"{mean[2] - mean[0]:+.1f}"
-        row["resolved - true"] = f"{mean[1] - mean[2]:+.1f}"
-        rows.append(row)
-paper.table(
-    rows, caption="ROC AUC in % measured on three kinds of test labels."
-)
+rows = [
+    {"labels": shown, "who": who, **dict(zip(WAYS, mean))}
+    | {"true - given": mean[2] - mean[0], "resolved - true": mean[1] - mean[2]}
+    for shown, w in ways.items()
+    for who, mean in zip(("judges", "trained model"), w.mean(0))
+]
+paper.table(rows, caption="ROC AUC in % on three kinds of test labels.")
 
 # %% [markdown]
 # ## Paper against measured
@@ -846,37 +812,24 @@ paper.report()
 
 
 # %% tags=["hide-input", "show"]
-def mean_of(shown, which):
-    return detected[shown][:, DETECTORS.index(which)].mean()
-
-
 uni, sec, anyone = NAMES
-top = precision[uni][:, -1].mean()
-paper.say(
-    f"On package pairs with a fifth of the labels wrong, {top:.0f} % of the "
-    f"most confident disagreements are wrong labels, "
-    f"{precision[uni][:, 0].mean():.0f} % of the least confident; with real "
-    f"raters of films {precision[anyone][:, -1].mean():.0f} and "
-    f"{precision[anyone][:, 0].mean():.0f} %."
-)
-paper.say(
-    "The strongest rival learns from the labels: confident learning has an F1 "
-    f"of {mean_of(uni, 'confident learning'):.0f} % against the judges' "
-    f"{mean_of(uni, 'ensemble'):.0f} where errors are uniform, "
-    f"{mean_of(sec, 'confident learning'):.0f} against "
-    f"{mean_of(sec, 'ensemble'):.0f} where annotators are hasty, and "
-    f"{mean_of(anyone, 'confident learning'):.0f} against "
-    f"{mean_of(anyone, 'ensemble'):.0f} on the films."
-)
+bins = {shown: p.mean(0) for shown, p in precision.items()}
+rival = {
+    shown: f"{v[:, 2].mean():.0f} % against {v[:, 0].mean():.0f}"
+    for shown, v in detected.items()
+}
+gain = {shown: w[:, 0, 2] - w[:, 0, 0] for shown, w in ways.items()}
+gained = [f"{v.mean():+.1f} points ({shown})" for shown, v in gain.items()]
 flattery = max((w[:, 0, 1] - w[:, 0, 2]).mean() for w in ways.values())
-paper.say(
-    "Judges measured on true instead of given labels: "
-    + ", ".join(
-        f"{(w[:, 0, 2] - w[:, 0, 0]).mean():+.1f} points ({shown})"
-        for shown, w in ways.items()
-    )
-    + f". Resolved labels flatter them by up to {flattery:.1f} points."
-)
+paper.say(f"""On package pairs with a fifth of the labels wrong,
+{bins[uni][-1]:.0f} % of the most confident disagreements are wrong labels,
+{bins[uni][0]:.0f} % of the least confident; with real raters of films
+{bins[anyone][-1]:.0f} and {bins[anyone][0]:.0f} %.
+The strongest rival learns from the labels: confident learning has an F1 of
+{rival[uni]} of the judges where errors are uniform,
+{rival[sec]} where annotators are hasty, and {rival[anyone]} on the films.
+Judges measured on true instead of given labels: {", ".join(gained)}.
+Resolved labels flatter them by up to {flattery:.1f} points.""")
 
 # %% [markdown]
 # Use judges that never saw the labels to decide what a person looks at first. Look at the lowest bin of confidence before you flip anything without looking: a judge that is wrong
@@ -923,11 +876,12 @@ def confident_disagreements(scores, y, tau=0.75):
     Returns flagged (n,) bool, the judges' answers (n,), their confidence (n,).
     """
     scores, y = np.atleast_2d(np.asarray(scores, float)), np.asarray(y)
-    if scores.shape[1:] != y.shape or not np.isin(y, (0, 1)).all():
-        raise ValueError(
-            f"Give scores (judges, n) and labels 0 or 1, "
-            f"not {scores.shape}, {y.shape}."
-        )
+    if y.size == 0 or scores.ndim != 2 or scores.shape[1:] != y.shape:
+        raise ValueError("Give scores (judges, n), labels (n,), and n above 0.")
+    if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        raise ValueError("Give labels 0 or 1.")
+    if not 0.5 <= tau <= 1:
+        raise ValueError("Give a threshold from 0.5 to 1.")
     probs = np.array([to_probability(s) for s in scores])
     return flags(probs, y, tau), *ensemble(probs)
 
@@ -937,14 +891,12 @@ measures = [0, 2, 6, 7, 20, 22, 23, 27]  # sizes and dents: low in benign ones
 truth = tumours.target  # 1 is benign
 given = truth.copy()
 given[np.random.default_rng(0).choice(len(truth), 57, replace=False)] ^= 1
-flagged, answer, sure = confident_disagreements(
-    -tumours.data[:, measures].T, given
-)
+roundness = -tumours.data[:, measures].T
+flagged, answer, sure = confident_disagreements(roundness, given)
 hits = (given != truth)[flagged].mean()
-paper.say(
-    f"Tumours, a tenth of the labels wrong, eight measurements as judges: "
-    f"{flagged.sum()} labels are flagged, {100 * hits:.0f} % of them wrong."
-)
+paper.say(f"""Tumours, a tenth of the labels wrong, eight measurements as
+judges: {flagged.sum()} labels are flagged, {100 * hits:.0f} % of them
+wrong.""")
 
 # %% [markdown]
 # **Tune first** the threshold, by looking at a few dozen flags of each bin of confidence yourself. **Cost**: one question to a model for each text and prompt; the rest takes
@@ -979,15 +931,12 @@ for name in NAMES:
 case = cases[uni][0]
 flagged, wrong = flags(case["judges"], case["y_noisy"], at_tau), wrong_of(case)
 e, f, pi = wrong.mean(), flagged.mean(), wrong[flagged].mean()
-after = (
-    np.where(flagged, 1 - case["y_noisy"], case["y_noisy"]) != case["y"]
-).mean()
+repaired_labels = np.where(flagged, 1 - case["y_noisy"], case["y_noisy"])
+after = (repaired_labels != case["y"]).mean()
 assert np.isclose(after, e + f * (1 - 2 * pi))
-paper.say(
-    f"After flipping, $e+f(1-2\\pi)$ are wrong: {100 * e:.1f} % became "
-    f"{100 * after:.1f} %. Flipping helps the labels exactly if more than half "
-    "of the flags are right, which is why the top bin matters."
-)
+paper.say(f"""After flipping, $e+f(1-2\\pi)$ are wrong: {100 * e:.1f} % became
+{100 * after:.1f} %. Flipping helps the labels exactly if more than half of the
+flags are right, which is why the top bin matters.""")
 
 # %% [markdown]
 # ## References

@@ -130,6 +130,23 @@ def test_own_data_refuses_what_it_cannot_read(rng):
     flagged, answer, sure = ns.confident_disagreements(scores, y)
     assert flagged.shape == answer.shape == sure.shape == (40,) and not (flagged & (answer == y)).any()
     assert (sure[flagged] >= 0.75).all()
-    for bad_scores, bad_y in ((scores[:, :9], y), (scores, y + 1)):
+    with pytest.raises(ValueError, match=r"scores \(judges, n\)"):
+        ns.confident_disagreements(scores[:, :9], y)
+    with pytest.raises(ValueError, match="labels 0 or 1"):
+        ns.confident_disagreements(scores, y + 1)
+    plain = ns.confident_disagreements(scores, y)
+    for same_scores, same_y in ((scores.tolist(), y.tolist()), (scores, y == 1), (scores, y.astype(float))):
+        assert all(map(np.array_equal, ns.confident_disagreements(same_scores, same_y), plain))
+    one = ns.confident_disagreements(scores, np.ones(40))
+    assert np.array_equal(one[1], plain[1]), "labels of one class are no hindrance: judges do not read them"
+    for bad_y in (y.astype(str), np.where(y, 1, np.nan), np.where(y, "good", "bad")):
         with pytest.raises(ValueError, match="labels 0 or 1"):
+            ns.confident_disagreements(scores, bad_y)
+    for bad_scores, bad_y in ((np.zeros((3, 0)), y[:0]), (scores[None], y), (scores, y[:, None]), ([], [])):
+        with pytest.raises(ValueError, match=r"scores \(judges, n\)"):
             ns.confident_disagreements(bad_scores, bad_y)
+    with pytest.raises(ValueError, match="finite"):
+        ns.confident_disagreements(np.where(scores > 1, np.nan, scores), y)
+    for tau in (np.nan, 75, 0.2):
+        with pytest.raises(ValueError, match="threshold from 0.5 to 1"):
+            ns.confident_disagreements(scores, y, tau)
