@@ -738,9 +738,9 @@ cut = [100 * (r[..., 0] > 0).mean() for r in (LFD_runs, FD_runs)]
 mass = [r[..., 1].mean() for r in (LFD_runs, FD_runs)]
 nodes = [r[..., 0].max() for r in (LFD_runs, FD_runs)]
 paper.say(f"""The limit of sweeps cuts off {cut[0]:.0f} % of the runs of LFD and
-{cut[1]:.0f} % of those of FD at their largest mass: there {mass[0]:.1f} and
-{mass[1]:.1f} % of the mass have not settled in the mean, on up to
-{nodes[0]:.0f} and {nodes[1]:.0f} nodes.""")
+{cut[1]:.0f} % of those of FD at their largest masses (alpha {FEW_ALPHAS[-1]}
+and {ALPHAS[-1]}): there {mass[0]:.1f} and {mass[1]:.1f} % of the mass have not
+settled in the mean, on up to {nodes[0]:.0f} and {nodes[1]:.0f} nodes.""")
 
 # %% [markdown]
 # The sections are unlike each other, and the reasons are instructive. Where a section is one connected body with a border, such as `ocaml`
