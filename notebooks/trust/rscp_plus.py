@@ -388,7 +388,6 @@ print(f"Built case, coverage: RSCP {built[0]:.1f} %, RSCP+ {built[1]:.1f} %.")
 
 # %%
 cfg = paper.settings(
-    images=("14 x 14 grey", "14 x 14 grey", "32 x 32 colour"),
     n_train=(200, 2500, 50_000),
     n_hold=(60, 500, 500),
     n_pool=(160, 1200, 4000),
@@ -410,12 +409,7 @@ cfg = paper.settings(
 ALPHA, BETA, SIGMA, EPS = 0.1, 0.001, cfg.sigma, cfg.sigma / 2
 SHIFT = EPS / SIGMA
 SCORES = {"HPS": hps, "APS": aps}
-TEMPERATURES = {
-    "1/400": 1 / 400,
-    "1/50": 1 / 50,
-    "1/20": 1 / 20,
-    "1/10": 1 / 10,
-}
+TEMPERATURES = {"": 400, ", T 1/50": 50, ", T 1/20": 20, ", T 1/10": 10}
 paper.resampled("images", "initialisation", "order", "noise", "divisions")
 
 # %% tags=["hide-input"]
@@ -533,22 +527,15 @@ def variants(probs, u, references, name):
     s, r = SCORES[name](probs, u), references[name]
     ranked = rank(s, r)
     cut = r.quantile(1 - ALPHA, dim=1).view(-1, *[1] * (s.dim() - 1))
-    return {
-        name: s,
-        f"{name} rank only": ranked,
-        f"{name} sigmoid only": sigmoid(s, cut),
-        f"{name} +PTT": sigmoid(ranked, 1 - ALPHA),
-    }
-
-
-def temperatures(probs, u, references, name):
-    """PTT with other temperatures of its sigmoid."""
-    s, r = SCORES[name](probs, u), references[name]
-    return {f"{name}, {k}": ptt(s, r, T) for k, T in TEMPERATURES.items()}
+    arms = {name: s, f"{name} rank only": ranked}
+    arms[f"{name} sigmoid only"] = sigmoid(s, cut)
+    for end, steep in TEMPERATURES.items():
+        arms[f"{name} +PTT{end}"] = sigmoid(ranked, 1 - ALPHA, 1 / steep)
+    return arms
 
 
 @torch.no_grad()
-def smooth(body, heads, refs, x, u, gens, copies, make=variants):
+def smooth(body, heads, refs, x, u, gens, copies):
     """Means and variances over the copies, by arm: each (S, n, C)."""
     found = {}
     step = max(1, 40_000 // (copies * len(x)))
@@ -559,7 +546,7 @@ def smooth(body, heads, refs, x, u, gens, copies, make=variants):
         for end, last in heads.items():
             probs = last(z).softmax(-1).unflatten(1, noise.shape[1:3])
             for name in SCORES:
-                arms = make(probs, u_some[..., None], refs[end], name)
+                arms = variants(probs, u_some[..., None], refs[end], name)
                 for arm, s in arms.items():
                     moments = torch.var_mean(s, 2)
                     found.setdefault(arm + end, []).append(moments[::-1])
@@ -628,17 +615,12 @@ def divisions(seed, n):
 def over_divisions(arm, shift=SHIFT, bound="Bernstein"):
     """Coverage (%) and size, mean over the divisions: (seeds, 2)."""
     method, mean, var = calm[arm]
-    found = [
-        [
-            coverage_and_size(
-                form_sets(method, *one, *halves, cfg.copies, shift, bound),
-                one[2][halves[1]],
-            )
-            for halves in divisions(seed, cfg.n_pool)
-        ]
-        for seed, *one in zip(paper.seeds, mean, var, y_np)
-    ]
-    return np.mean(found, axis=1)
+    rows = []
+    for seed, *one in zip(paper.seeds, mean, var, y_np):
+        for cal, new in divisions(seed, cfg.n_pool):
+            sets = form_sets(method, *one, cal, new, cfg.copies, shift, bound)
+            rows.append(coverage_and_size(sets, one[2][new]))
+    return np.reshape(rows, (len(paper.seeds), -1, 2)).mean(1)
 
 
 y_np, LEVEL = y_pool.cpu().numpy(), 1 - ALPHA + 2 * BETA
@@ -673,14 +655,11 @@ hits = {}  # attacked images whose set holds the true label: (S, n_attack)
 for arm, (method, *moments) in calm.items():
     pairs = zip(moments, moved[arm][1:])
     moments = [np.concatenate([b, a[:, m:]], axis=1) for a, b in pairs]
-    hits[arm] = np.array(
-        [
-            form_sets(method, *one, CAL, HIT, cfg.copies, SHIFT, "Bernstein")[
-                HIT, one[2][HIT]
-            ]
-            for one in zip(*moments, y_np)
-        ]
-    )
+    sets = [
+        form_sets(method, *one, CAL, HIT, cfg.copies, SHIFT, "Bernstein")
+        for one in zip(*moments, y_np)
+    ]
+    hits[arm] = np.array([s[HIT, y[HIT]] for s, y in zip(sets, y_np)])
     counts = hits[arm].sum(1)
     paper.arm(arm, "coverage under attack", counts, trials=m)
     paper.arm(arm, "mean coverage under attack", 100 * counts / m)
@@ -690,8 +669,8 @@ for arm, values in zip(("RSCP", "RSCP+"), cases.T):
     paper.arm(arm, "coverage in the built case", values)
 
 # %% [markdown]
-# Last, what the method depends on. The length of the attack changes while noise and networks stay, which needs no new scores. The number of copies and the
-# temperature $T$ run on fewer seeds and images, and are shown without a verdict.
+# Last, what the method depends on. The length of the attack changes while noise and networks stay, which needs no new scores. The number of copies
+# is varied on fewer seeds and images, and shown without a verdict.
 
 # %%
 SHIFTS = (0.125, 0.25, 0.5, 0.75, 1.0)  # eps / sigma
@@ -706,34 +685,32 @@ for arm in ("HPS", "HPS +PTT", "APS", "APS +PTT"):
 class Alone(torch.nn.Module):
     """Network k by itself, behind the face of networks side by side."""
 
-    def __init__(self, side_by_side, k):
+    def __init__(self, networks, k):
         super().__init__()
-        self.net = side_by_side.alone(k)
+        self.net = networks.alone(k)
 
     def forward(self, x):
         return self.net(x[0])[None]
 
 
-FEW, N_FEW = paper.seeds[: cfg.sweep[0]], cfg.sweep[1]
+FEW, n = paper.seeds[: cfg.sweep[0]], cfg.sweep[1]
 swept = {}  # (arm, copies): one size a seed
 for k, seed in enumerate(FEW):
     one = torch.nn.Sequential(Standard(), Alone(body[1], k)).eval()
-    last = {"": Alone(head, k)}
-    r = {"": {name: value[k : k + 1] for name, value in refs[""].items()}}
-    x, u = x_pool[k : k + 1, :N_FEW], u_pool[k : k + 1, :N_FEW]
+    last, pick = {"": Alone(head, k)}, slice(k, k + 1)
+    r = {"": {name: value[pick] for name, value in refs[""].items()}}
+    x, u, y = x_pool[pick, :n], u_pool[pick, :n], y_np[k]
     for copies in cfg.sweep_copies:
-        for make in (variants, temperatures):
-            gens = stack.streams([seed], "sweep noise")
-            found = smooth(one, last, r, x, u, gens, copies, make)
-            for arm, (mean, var) in found.items():
-                how = mean[0], var[0], y_np[k]
-                sizes = [
-                    form_sets("RSCP+", *how, *pair, copies, SHIFT, "Bernstein")
-                    for pair in divisions(seed, N_FEW)
-                ]
-                swept.setdefault((arm, copies), []).append(
-                    np.sum(sizes, -1).mean()
-                )
+        gens = stack.streams([seed], "sweep noise")
+        found = smooth(one, last, r, x, u, gens, copies)
+        for arm in ("HPS", "HPS +PTT", "APS", "APS +PTT"):
+            (mean,), (var,) = found[arm]
+            how = copies, SHIFT, "Bernstein"
+            sets = [
+                form_sets("RSCP+", mean, var, y, *halves, *how)
+                for halves in divisions(seed, n)
+            ]
+            swept.setdefault((arm, copies), []).append(np.sum(sets, -1).mean())
 for (arm, copies), values in swept.items():
     metric = f"mean set size, {copies} copies, few images"
     paper.arm(arm, metric, values, unit="labels", seeds=FEW)
@@ -845,13 +822,14 @@ paper.say(
     f"{mean_of['vanilla CP, HPS']:.1f} % (HPS), smoothing alone "
     f"{mean_of['smoothed CP, HPS']:.1f} %, RSCP {mean_of['RSCP, HPS']:.1f} % "
     f"and RSCP+ with PTT {mean_of['HPS +PTT']:.1f} %. In the built case of the "
-    f"sanity check RSCP covers {built_mean[0]:.1f} %, RSCP+ {built_mean[1]:.1f} %."
+    f"sanity check RSCP covers {built_mean[0]:.1f} %, RSCP+ "
+    f"{built_mean[1]:.1f} %."
 )
 
 # %% [markdown]
 # ### What it depends on
 
-# %% mystnb={"figure": {"caption": "Mean set size of RSCP+ against the length of the attack in units of the noise (left, all seeds with 95 % bands), the number of copies (middle) and the temperature of the sigmoid (right, both few seeds). Ten labels are all of them. Flat lines would mean that the setting does not matter.", "name": "fig-rscp_plus-sweeps"}, "image": {"alt": "Three panels. Sets grow with the attack until they are full; they shrink with more copies; they grow with the temperature of the sigmoid."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Mean set size of RSCP+ against the length of the attack in units of the noise (left, all seeds with 95 % bands), the number of copies (middle, few seeds) and the temperature of the sigmoid (right, all seeds). Ten labels are all of them. Flat lines would mean that the setting does not matter.", "name": "fig-rscp_plus-sweeps"}, "image": {"alt": "Three panels. Sets grow with the attack until they are full; they shrink with more copies; they grow with the temperature of the sigmoid."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.1), sharey=True)
 looks = {"HPS": ("o", ":"), "HPS +PTT": ("o", "-")}
 looks |= {"APS": ("s", ":"), "APS +PTT": ("s", "-")}
@@ -862,9 +840,10 @@ for i, (arm, (marker, line)) in enumerate(looks.items()):
     at = list(cfg.sweep_copies)
     axes[1].plot(at, [np.mean(swept[arm, c]) for c in at], **style)
 for i, name in enumerate(SCORES):
-    sizes = [np.mean(swept[f"{name}, {T}", cfg.copies]) for T in TEMPERATURES]
+    sizes = [size(f"{name} +PTT{end}") for end in TEMPERATURES]
+    ticks = [f"1/{steep}" for steep in TEMPERATURES.values()]
     color, marker = plots.COLORS[2 * i + 1], "os"[i]
-    axes[2].plot(list(TEMPERATURES), sizes, marker=marker, color=color)
+    plots.points(axes[2], ticks, np.stack(sizes, 1), None, color, marker)
 axes[0].set(xlabel="attack / noise", ylabel="labels in a set", ylim=(0, 10.5))
 axes[1].set(xlabel="copies", xscale="log", xticks=at, xticklabels=at)
 axes[1].minorticks_off()
@@ -873,14 +852,12 @@ plots.legend_below(fig)
 plt.show()
 
 # %% tags=["hide-input", "show"]
-few, most = cfg.sweep_copies[0], cfg.sweep_copies[-1]
-steep, soft = (
-    np.mean(swept[f"HPS, {T}", cfg.copies]) for T in ("1/400", "1/10")
-)
+few, most = (np.mean(swept["HPS +PTT", cfg.sweep_copies[i]]) for i in (0, -1))
 paper.say(
-    f"With HPS and PTT, {few} copies give {np.mean(swept['HPS +PTT', few]):.2f} "
-    f"labels and {most} give {np.mean(swept['HPS +PTT', most]):.2f}. A "
-    f"temperature of 1/10 gives {soft:.2f}, 1/400 gives {steep:.2f}."
+    f"With HPS and PTT, {cfg.sweep_copies[0]} copies give {few:.2f} labels and "
+    f"{cfg.sweep_copies[-1]} give {most:.2f}. A temperature of 1/10 gives "
+    f"{size('HPS +PTT, T 1/10').mean():.2f}, 1/400 gives "
+    f"{size('HPS +PTT').mean():.2f}."
 )
 
 # %% [markdown]

@@ -82,7 +82,7 @@ def test_full_and_empty_sets():
         rp.in_set(s * np.nan, 0.5, 0.0)
 
 
-@pytest.mark.parametrize("copies, line", [(64, 0.42), (256, 0.64), (1024, 0.74)])
+@pytest.mark.parametrize("copies, line", [(64, 0.36), (256, 0.64), (1024, 0.8)])
 def test_the_line_from_which_all_labels_enter(copies, line):
     b = rp.hoeffding(copies)
     for tau in np.linspace(0.02, 0.98, 97):
@@ -147,7 +147,7 @@ def naive_rct(probs, y, shift, alpha=0.1, T=0.1):
     """One network, label by label."""
     half = len(y) // 2
     c = torch.special.ndtri(torch.minimum(probs + 1e-7, torch.tensor(1 - 1e-7, dtype=probs.dtype)))
-    calm = sorted((c[i, y[i]] for i in range(half)), key=float)
+    calm = sorted((c[i, y[i]] for i in range(half)), key=lambda v: v.item())
     tau = calm[max(int(alpha * (1 + 1 / half) * half) - 1, 0)] - shift
     missed, excess = 0, 0
     for i in range(half, len(y)):
