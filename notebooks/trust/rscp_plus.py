@@ -538,7 +538,7 @@ def variants(probs, u, references, name):
 def smooth(body, heads, refs, x, u, gens, copies):
     """Means and variances over the copies, by arm: each (S, n, C)."""
     found = {}
-    step = max(1, 40_000 // (copies * len(x)))
+    step = max(1, 16_000 // (copies * len(x)))
     for some, u_some in zip(x.split(step, 1), u.split(step, 1)):
         noise = noise_like(some, copies, gens)
         with train.autocast(x.device):
