@@ -537,23 +537,22 @@ def variants(probs, u, references, name):
 @torch.no_grad()
 def smooth(body, heads, refs, x, u, gens, copies):
     """Means and variances over the copies, by arm: each (S, n, C)."""
-    found = {}
+    found, shape = {}, (2, *x.shape[:2], 10)
     step = max(1, 16_000 // (copies * len(x)))
-    for some, u_some in zip(x.split(step, 1), u.split(step, 1)):
-        noise = noise_like(some, copies, gens)
+    for at in torch.arange(x.shape[1]).split(step):
+        noise = noise_like(x[:, at], copies, gens)
         with train.autocast(x.device):
-            z = body((some[:, :, None] + noise).flatten(1, 2)).float()
+            z = body((x[:, at, None] + noise).flatten(1, 2)).float()
         for end, last in heads.items():
             probs = last(z).softmax(-1).unflatten(1, noise.shape[1:3])
             for name in SCORES:
-                arms = variants(probs, u_some[..., None], refs[end], name)
+                arms = variants(probs, u[:, at, None], refs[end], name)
                 for arm, s in arms.items():
-                    moments = torch.var_mean(s, 2)
-                    found.setdefault(arm + end, []).append(moments[::-1])
-    return {
-        arm: [torch.cat(m, 1).double().cpu().numpy() for m in zip(*rows)]
-        for arm, rows in found.items()
-    }
+                    if arm + end not in found:
+                        found[arm + end] = np.empty(shape)
+                    for place, moment in zip((1, 0), torch.var_mean(s, 2)):
+                        found[arm + end][place, :, at] = moment.cpu()
+    return found
 
 
 def uniform(n, purpose):
@@ -814,8 +813,8 @@ mean_of = dict(zip(shown, share.mean(0)))
 built_mean = cases.mean(0)
 said = [f"{arm} {mean_of[arm]:.1f} %" for arm in (*shown[::2],)]
 paper.say(
-    f"Coverage under attack: {', '.join(said)}. In the built case of the sanity "
-    f"check RSCP covers {built_mean[0]:.1f} %, RSCP+ {built_mean[1]:.1f} %."
+    f"Coverage under attack: {', '.join(said)}. In the sanity check's built "
+    f"case RSCP covers {built_mean[0]:.1f} %, RSCP+ {built_mean[1]:.1f} %."
 )
 
 # %% [markdown]
@@ -871,8 +870,8 @@ found = [
 paper.say(
     f"On {data}, at the paper's ratios, RSCP+ with plain scores gives "
     f"{found[0]} of ten labels (HPS and APS). With PTT it is {found[1]}, with "
-    f"RCT besides {found[2]}. The strongest rival is a sigmoid without ranking, "
-    f"at {found[3]}; ranking alone stays at {found[4]}."
+    f"RCT besides {found[2]}. The strongest rival, a sigmoid without ranking, "
+    f"is at {found[3]}; ranking alone stays at {found[4]}."
 )
 paper.say(
     f"RSCP has {size('RSCP, HPS').mean():.2f} labels with HPS and covers "
