@@ -757,7 +757,7 @@ paper.say(
 # %% [markdown]
 # ### How large are the sets?
 #
-# The paper's main table, with the parts of PTT one by one.
+# The paper's main table, with the parts of PTT one by one; Bernstein's or Hoeffding's bound stands on the test side, and coverage is on clean images with the first.
 
 # %% tags=["hide-input", "show"]
 KINDS = ["", " rank only", " sigmoid only", " +PTT", " +RCT", " +PTT +RCT"]
@@ -767,12 +767,9 @@ for arm in (name + kind for name in SCORES for kind in KINDS):
     for bound in ("Bernstein", "Hoeffding"):
         mean, spread = size(arm, bound).mean(), size(arm, bound).std()
         row[bound] = f"{mean:.2f} ± {spread:.2f}"
-    covered = results[arm, "Bernstein"][:, 0].mean()
-    row["coverage, clean (%)"] = float(covered)
+    row["coverage (%)"] = float(results[arm, "Bernstein"][:, 0].mean())
     table.append(row)
-caption = "Mean number of labels in a set of RSCP+ (mean ± sd over seeds), by "
-caption += "the bound on the test side; coverage with Bernstein's bound."
-paper.table(table, caption)
+paper.table(table, "Mean labels in a set of RSCP+ ± sd over seeds, by bound.")
 
 
 def factor(arm, base):
