@@ -158,10 +158,10 @@ ax.plot(taus, taus, ":", color="0.4", label="no correction")
 ax.plot(
     taus, ndtr(ndtri(taus) + 0.5), "--", color=plots.COLORS[1], label="RSCP"
 )
-for copies, style in ((1024, "-."), (256, "-"), (64, (0, (1, 1)))):
-    bound = np.sqrt(np.log(1000) / (2 * copies))
-    passed = ndtr(ndtri(np.minimum(taus + bound, 1)) + 0.5) + bound
-    label = f"RSCP+, {copies} copies"
+for drawn, style in ((1024, "-."), (256, "-"), (64, (0, (1, 1)))):
+    margin = np.sqrt(np.log(1000) / (2 * drawn))
+    passed = ndtr(ndtri(np.minimum(taus + margin, 1)) + 0.5) + margin
+    label = f"RSCP+, {drawn} copies"
     ax.plot(taus, passed, ls=style, color=plots.COLORS[0], label=label)
 ax.axhline(1, color="black", lw=0.8)
 ax.set(xlabel="threshold of calibration", ylabel="score that is left out")
@@ -729,7 +729,7 @@ for ax, arm in zip(axes, ("HPS", "HPS +PTT")):
     tau = threshold(s[own], LEVEL)
     raised = ndtr(ndtri(min(tau + bound, 1)) + SHIFT) + bound
     for chosen, label, style in ((own, "true", "-"), (~own, "false", "-.")):
-        values = np.sort(s[chosen])
+        values = sorted(s[chosen])
         share = 100 * np.arange(1, len(values) + 1) / len(values)
         ax.plot(values, share, style, label=f"{label} labels")
     ax.axvline(tau, ls="--", color="0.4", lw=1, label="threshold")
