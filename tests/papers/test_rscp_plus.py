@@ -6,6 +6,7 @@ import torch
 from scipy.special import ndtr, ndtri
 
 from tests.conftest import definitions
+from tests.test_full_data import cifar_files
 
 rp = definitions("rscp_plus")
 
@@ -233,3 +234,13 @@ def test_own_data_refuses_bad_input(change, words):
     with pytest.raises(ValueError, match="probabilities"):
         x = np.zeros((4, 3))
         rp.robust_sets(lambda x: x - 5, x, [0] * 4, x, [0] * 4, x, 0.5, 0.25)
+
+
+# `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
+FULL = {"network": "ResNet-18", "copies": 64, "sweep_copies": (8, 64)}
+LIGHT = True  # a few layers stand in for the ResNet-18
+
+
+def full_files(rng):
+    """Tiny files of the true formats of what `full` downloads: set -> {file: content}."""
+    return {"cifar10": cifar_files(rows=230)}
