@@ -469,7 +469,7 @@ def fine_tune(model, x, y, steps, lr, g):
 # $$L=-\sum_{x}\sum_c P^T(c\mid x;\tau)\,\log P^S(c\mid x;\tau),\qquad P(\cdot\mid x;\tau)=\mathrm{softmax}(F(x)/\tau).$$
 #
 # With $\tau=1$ the student is a smaller network. With a student of the teacher's own size the paper takes $\tau=0.1$, which makes the targets
-# nearly hard. Multiplying by $\tau^2$, as the authors' notebook does, keeps the size of the gradient independent of $\tau$.
+# nearly hard. Multiplying by $\tau^2$, as the authors' notebook does, keeps the size of the gradient from falling as $\tau$ grows; at a small $\tau$ it makes it smaller, which an optimizer like AdamW, blind to scale, undoes.
 
 
 # %%
@@ -872,7 +872,7 @@ def label_all(images, y, width=8, student_width=4, lr=3e-3, seed=0):
     known, device = y >= 0, images.device
     own.rows(images.cpu(), name="images", within=(0, 1))
     own.labels(y[known].cpu(), int(known.sum()))  # two classes at least
-    g = torch.Generator().manual_seed(seed)
+    g = torch.manual_seed(seed)  # the networks start from it as well
     big = SimCLR(width, images).to(device)
     small = SimCLR(student_width, images).to(device)
     pretrain(big, images, g)

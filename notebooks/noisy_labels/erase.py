@@ -985,8 +985,8 @@ for g in worlds:
 #   with fewer edges within a class, which need more seeds; the seven largest sections of Debian, at three times the cost
 #   and the same spread between seeds; a fixed half of Debian as test set, whose few nodes alone moved a lead by more than
 #   a point; choices on 100 or 200 validation labels, where the choice alone moved a lead by three points; grids whose
-#   choice lay at their end. At `small` the weight decay of the GCN on the block model still does: next to none, which is
-#   where such a grid ends by nature.
+#   choice lay at their end. Some still do, and are flagged at their verdicts. **At `full` this may favour ERASE**: on Cora the GCN chose the fewest epochs
+#   and the smallest decay of its grids, so that it might have been stopped too late.
 #
 # ## On your own data
 #

@@ -677,7 +677,7 @@ for name in NAMES:
 
 # %% tags=["hide-input", "show"]
 rows = [
-    {"labels": shown, **dict(zip(DETECTORS, values.mean(0)))}
+    {"labels": shown, **dict(zip(DETECTORS, values.mean(0).round(1)))}
     for shown, values in detected.items()
 ]
 paper.table(rows, caption="F1 of error detection in %, means over seeds.")
@@ -791,8 +791,9 @@ for name in NAMES:
 
 # %% tags=["hide-input", "show"]
 rows = [
-    {"labels": shown, "who": who, **dict(zip(WAYS, mean))}
-    | {"true - given": mean[2] - mean[0], "resolved - true": mean[1] - mean[2]}
+    {"labels": shown, "who": who, **dict(zip(WAYS, mean.round(1)))}
+    | {"true - given": (mean[2] - mean[0]).round(1)}
+    | {"resolved - true": (mean[1] - mean[2]).round(1)}
     for shown, w in ways.items()
     for who, mean in zip(("judges", "trained model"), w.mean(0))
 ]

@@ -823,7 +823,8 @@ paper.say(
 #   trained on 8,000 labels.
 # - **Training.** Purchase, number of passes, batches of 32, AdamW, gradient cut, warm-up, cosine, held-out fifth, rhythm of looks, stopping
 #   and best checkpoint follow the authors' code. Ours: a look at the very last step; a stage trains on whole batches only (theirs carries a rest over); where one
-#   class is missing among the held-out labels the score is 1/2 (theirs is undefined, with the same effect).
+#   class is missing among the held-out labels the score is 1/2 (theirs is undefined, with the same effect); a look with a score of exactly 0 counts (theirs skips it); the log-confidence
+#   loss takes its quantile over the batch of 32 (theirs over micro-batches of 8).
 # - **Learning rate.** One for all arms, as theirs; they chose it on 10,000 good labels, we on the bought labels of the middle budget.
 # - **The prompt** is an analogue without a verdict: a starting direction learned on tweets. In-context learning, and with it the paper's panel
 #   on in-context and fine-tuned quality, needs a language model.

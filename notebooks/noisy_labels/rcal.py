@@ -940,9 +940,9 @@ paper.say(
 # - **Stage 1.** Crops, flips, brightness and contrast, but no colour (the images are grey) and no blur.
 # - **Stage 3.** No augmentation besides mixup (see below for why).
 # - **MiSLAS.** Its published settings where they carry over (mixup with uniform $\lambda$, ten epochs of stage two, class-balanced draws, scale per class,
-#   smoothing 0.3 and its neighbours); stage two sees stored features of un-augmented images, AdamW instead of SGD, the last epoch instead of the best. Our network has no batch norm to shift.
+#   smoothing 0.3 and its neighbours; at imbalance 10 the authors use 0.1); stage two sees stored features of un-augmented images, AdamW instead of SGD, the last epoch instead of the best. Our network has no batch norm to shift.
 # - **Rivals that are missing.** RoLT, HAR, Sel-CL+ and the others of the paper's tables.
-# - **Tuning.** One knob with three values for each method, chosen at one setting on noisy validation labels.
+# - **Tuning.** One knob with three values for each method, chosen at one setting on noisy validation labels. RCAL had more looks than that: $\gamma$, $q$, $\alpha$ and the rule of drawing were tried on pilot seeds, the simple rival's temperature alone was tuned.
 # - **The reported seeds were run twice.** In the first run cross entropy's weight decay was chosen at the edge of its grid, and the ladder's first step
 #   compared arms of unequal weight decay. Both are mended, nothing else was changed.
 # - **Regimes tried on pilot seeds (100 and up) and dropped.** 1,226 images and a learning rate of 0.002: cross entropy
