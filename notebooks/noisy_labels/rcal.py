@@ -233,19 +233,19 @@ def one_seed(seed, imbalance, rate):
         g = stream(seed, "subset")
         mixed = torch.randperm(len(d.y_train), generator=g)
         pool, y = d.x_train[mixed].float() / 255, d.y_train[mixed]
-        d.x_test = d.x_test.float() / 255
+        x_test = d.x_test.float() / 255  # the set is loaded once: left as is
     else:
         d = images(paper.scale, seed, train=cfg.pool, test=cfg.test)
-        pool, y = d.x_train, d.y_train
+        pool, y, x_test = d.x_train, d.y_train, d.x_test
     rank = torch.randperm(K, generator=stream(seed, "order of the classes"))
-    y, d.y_test = rank[y], rank[d.y_test]
+    y, y_test = rank[y], rank[d.y_test]
     counts = long_tail_counts(SIZE[imbalance], imbalance, K)
     rows = long_tail_rows(y, counts, 0 * counts)
     val = long_tail_counts(cfg.n_max_val, imbalance, K)
     val = long_tail_rows(y, val, counts)
     g = stream(seed, "noise")
     noisy = [proportional_noise(y[part], rate, g) for part in (rows, val)]
-    x = dict(x=pool[rows], x_val=pool[val], x_test=d.x_test, y_test=d.y_test)
+    x = dict(x=pool[rows], x_val=pool[val], x_test=x_test, y_test=y_test)
     return x | dict(y=y[rows], y_noisy=noisy[0], y_val_noisy=noisy[1])
 
 
