@@ -86,6 +86,29 @@ def test_kill_of_a_kernel_and_of_the_scheduler(checkout, word, says):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("dies", "starts"), [(1, 2), (9, 3)])
+def test_a_kernel_that_dies_before_it_runs_anything_is_started_again_twice_at_most(checkout, dies, starts):
+    """As when another program takes one of its ports."""
+    count = checkout.parent / "starts"
+    count.touch()
+    (checkout / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'ipykernel_launcher' in sys.orig_argv:\n"
+        f"    open({str(count)!r}, 'a').write('.')\n"
+        f"    if os.path.getsize({str(count)!r}) <= {dies}:\n"
+        "        os._exit(1)\n"
+    )
+    code = "from book.tools.runs.plan import Run, plan; plan([Run.of('toy', 'smoke')])"
+    python(checkout, "-c", code, check=True)
+    done = python(checkout, "-m", "book.tools.runs.run_one", "toy", "--scale", "smoke")
+    assert count.stat().st_size == starts, done.stdout + done.stderr
+    assert done.returncode == (dies > 2), done.stdout[-2000:] + done.stderr[-2000:]
+    assert (checkout / RUNS / "noisy_labels/toy.json").exists() == (dies <= 2)
+    if dies > 2:
+        assert "Kernel died before replying" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_of_a_run(checkout):
     """A limit on file sizes stands for the disk: writes begin and break off, in the record and in the notebook."""
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, resource.RLIM_INFINITY))\n"

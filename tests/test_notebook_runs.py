@@ -120,7 +120,10 @@ def test_a_notebook_runs_from_its_file_alone_and_repeats_itself(html, runtime, w
     (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "bare", "language": "python"}))
     words = ["--nbmake", "--nbmake-kernel=bare", "--nbmake-timeout=300", "--overwrite", "-q", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *words, f"--rootdir={ipynb.parent}", str(ipynb)]
-    done = subprocess.run(command, cwd=ipynb.parent, env=env, capture_output=True, text=True)
+    for _ in range(2):  # another program may take a port of the kernel before it starts
+        done = subprocess.run(command, cwd=ipynb.parent, env=env, capture_output=True, text=True)
+        if "Kernel died before replying to kernel_info" not in done.stdout:
+            break
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     second = read_record(ipynb.with_suffix(".json"))
     assert second["results"]["scale"] == "smoke" and second["provenance"]["commit"] is None

@@ -23,6 +23,8 @@ from book.tools import BUILD, ROOT
 from book.tools.papers.notebooks import source
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+NEVER_STARTED = "Kernel died before replying to kernel_info"  # as jupyter_client says it
+STARTS = 3  # of a kernel that dies before it has run anything
 LOOK = 0.5  # seconds between two looks at memory and clock
 TURN = BUILD / "turn"  # names the `make book` that was begun last
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
@@ -36,17 +38,24 @@ def execute(slug: str, work: Path) -> int:
 
     py = source(slug)
     try:
-        papermill.execute_notebook(
-            py.with_suffix(".ipynb"),
-            work / f"{slug}.ipynb",
-            cwd=work,
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=True,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stdout,
-            start_timeout=120,
-        )
+        for left in range(STARTS - 1, -1, -1):
+            try:
+                papermill.execute_notebook(
+                    py.with_suffix(".ipynb"),
+                    work / f"{slug}.ipynb",
+                    cwd=work,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    log_output=True,
+                    stdout_file=sys.stdout,
+                    stderr_file=sys.stdout,
+                    start_timeout=120,
+                )
+                break
+            except RuntimeError as error:
+                # Jupyter picks a kernel's ports before it starts; another program may take one of them in between.
+                if not left or NEVER_STARTED not in str(error):
+                    raise
     except PapermillExecutionError as error:
         return _tell(work, f"{error.ename}: {error.evalue}", "\n".join(error.traceback), error.cell_index + 1)
     except DeadKernelError:
