@@ -18,7 +18,7 @@
 #
 # **Part.** Noisy labels and label errors. **Fidelity**: method. Votes, loss, probe, dropout and noise are the paper's; graphs are other and smaller below the scale `full`, the encoder is convolutional, and its tables could not be read.
 #
-# **The published run**: 400 epochs of graph attention networks on four citation graphs, 10 runs each on one draw of the noise, and 5 epochs of 5 runs on ogbn-arxiv (the authors' code); hardware and time not stated in what could be read. **This notebook**: at `small` about 3 minutes of one core. At `full` the paper's graphs Cora and Citeseer at an eighth of the authors' width; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
+# **The published run**: 400 epochs of graph attention networks on four citation graphs, 10 runs each on one draw of the noise, and 5 epochs of 5 runs on ogbn-arxiv (the authors' code); hardware and time not stated in what could be read. **This notebook**: at `small` about 4 minutes of one core. At `full` the paper's graphs Cora and Citeseer at an eighth of the authors' width; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/noisy_labels/erase.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
