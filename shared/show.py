@@ -63,6 +63,13 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".strip()
 
 
+def delta_text(claim: dict) -> str:
+    """The smallest effect that counts, as effects are shown: of a ratio, how many times."""
+    if claim["kind"] == "ratio":
+        return number(1 + claim["delta"], "times")
+    return number(claim["delta"], claim["unit"])
+
+
 def effect_text(claim: dict, outcome: _claims.Outcome) -> str:
     """Effect with interval as shown everywhere, such as "7.1 [5.2, 9.0] points"; of a threshold value and bound."""
     if outcome.effect is None:
@@ -141,7 +148,7 @@ def claims_html(info: dict, record: dict) -> tuple[str, str]:
     for claim in order:
         o = outcomes[claim["id"]]
         lead = "primary claim: " if claim.get("primary") else "our question: " if claim.get("origin") == "book" else ""
-        delta = "" if claim["kind"] == "exact" else f"; delta {number(claim['delta'], claim['unit'])}"
+        delta = "" if claim["kind"] == "exact" else f"; delta {delta_text(claim)}"
         kind = f"{claim['kind'].replace('_', ' ')}{delta}"
         tested = o.effect is not None
         notes = mark(info, claim, record, o) if tested else [o.note]

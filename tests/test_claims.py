@@ -617,3 +617,10 @@ def test_a_bound_that_is_kept_is_rarely_refuted():
     errors = [rng.binomial(1000, rng.beta(30, 270, 8)) for _ in range(REPEATS // 2)]
     refuted = sum(judge(at_most, {"successes": e, "trials": [1000] * 8}).verdict == REFUTED for e in errors)
     assert refuted / (REPEATS // 2) <= 0.07
+
+
+def test_the_delta_of_a_ratio_is_told_in_times():
+    from shared.show import delta_text
+
+    assert delta_text({"kind": "ratio", "delta": 1, "unit": "labels"}) == "2.00 times"
+    assert delta_text({"kind": "difference", "delta": 5, "unit": "%"}) == "5.00 %"

@@ -203,11 +203,12 @@ def own(n=300, m=5, **change):
     return rp.robust_sets(predict, **(given | change))
 
 
-def test_own_data_gives_sets_and_lists_work():
+def test_own_data_gives_sets_and_lists_work(capsys):
     sets = own()
+    assert "full" not in capsys.readouterr().out
     assert sets.shape == (5, 2) and sets.dtype == bool
     assert np.array_equal(own(x_new=[[9.0, 9, 9], [-9, -9, -9]]), [[False, True], [True, False]])
-    assert own(x_cal=np.zeros((3, 3)), y_cal=[0, 1, 0]).all(), "three images cannot promise 90 %"
+    assert own(eps=5.0).all() and "All sets are full" in capsys.readouterr().out
     rng = np.random.default_rng(8)
     y = rng.integers(0, 2, 300)
     x = rng.normal(size=(300, 3)) + np.where(y, 1, -1)[:, None]
@@ -218,13 +219,16 @@ def test_own_data_gives_sets_and_lists_work():
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(x_new=[[np.nan, 0, 0]]), "finite"),
-        (dict(x_new=[]), "at least one"),
+        (dict(x_new=[[np.nan, 0, 0]]), "missing or infinite"),
+        (dict(x_new=[["a", "b", "c"]]), "needs numbers"),
+        (dict(x_cal=np.zeros((9, 3)), y_cal=[0, 1, 0] * 3), "Give 10 rows"),
+        (dict(alpha=1.5), "2 beta < alpha < 1"),
+        (dict(x_new=[]), "one row an example"),
         (dict(y_cal=[0, 1]), "one label"),
-        (dict(y_cal=np.full(300, 2)), "whole numbers"),
-        (dict(y_hold=np.full(300, 0.5)), "whole numbers"),
-        (dict(sigma=0.0), "above 0"),
-        (dict(eps=-1.0), "above 0"),
+        (dict(y_cal=np.full(300, 2)), "Labels: 0 to 1, whole"),
+        (dict(y_hold=np.full(300, 0.5)), "map words"),
+        (dict(sigma=0.0), "sigma, eps > 0"),
+        (dict(eps=-1.0), "sigma, eps > 0"),
         (dict(copies=1), "copies"),
     ],
 )
@@ -232,12 +236,12 @@ def test_own_data_refuses_bad_input(change, words):
     with pytest.raises(ValueError, match=words):
         own(**change)
     with pytest.raises(ValueError, match="probabilities"):
-        x = np.zeros((4, 3))
-        rp.robust_sets(lambda x: x - 5, x, [0] * 4, x, [0] * 4, x, 0.5, 0.25)
+        x = np.zeros((20, 3))
+        rp.robust_sets(lambda x: 0.9 * predict(x), x, [0] * 20, x, [0] * 20, x, 0.5, 0.25)
 
 
 # `full` cut down for a test of its path: settings that it has in another form than `smoke`, or that take long.
-FULL = {"network": "ResNet-18", "copies": 64, "sweep_copies": (8, 64)}
+FULL = {"network": "ResNet-18", "copies": 64, "sweep_copies": (8, 64), "sweep": 60}
 LIGHT = True  # a few layers stand in for the ResNet-18
 
 

@@ -10,7 +10,7 @@ from html import escape
 from shared import claims as stats
 from shared import power
 from shared.record import claim_values, verdicts
-from shared.show import effect_text, mark, number, paper_text, verdict_text
+from shared.show import delta_text, effect_text, mark, number, paper_text, verdict_text
 
 SIGNS = {
     stats.HOLDS: "&#10003;",
@@ -102,7 +102,7 @@ def drawing(claim: dict, outcome: stats.Outcome) -> str:
     parts += [f'<line x1="{place(m)}" x2="{place(m)}" y1="3" y2="25" class="delta"/>' for m in marks]
     parts.append(f'<line x1="{place(low)}" x2="{place(high)}" y1="{middle}" y2="{middle}" class="interval"/>')
     parts.append(f'<circle cx="{place(effect)}" cy="{middle}" r="4" class="effect"/>')
-    spoken = f"Effect {effect_text(claim, outcome)}; delta {number(claim['delta'], claim['unit'])}"
+    spoken = f"Effect {effect_text(claim, outcome)}; delta {delta_text(claim)}"
     if paper is not None and math.isfinite(paper):
         x = place(paper)
         parts.append(f'<path d="M{x - 5},3 h10 l-5,8 z" class="paper"/>')
@@ -138,7 +138,7 @@ def figures(claim: dict, judged: Judged) -> str:
         return escape(o.note)
     parts = [f"<strong>{escape(effect_text(claim, o))}</strong>"]
     if claim["kind"] != "exact":
-        parts.append(f"delta {escape(number(claim['delta'], claim['unit']))}")
+        parts.append(f"delta {escape(delta_text(claim))}")
     printed = stats.paper_effect(claim)
     if printed is not None:
         unit = "times" if claim["kind"] == "ratio" else claim["unit"]
