@@ -43,7 +43,7 @@ def load(name: str, scale: str = "small", seed: int | None = None, **sizes: int)
         domain, id, hit (n,) and ratings, one int8 array per row; `vader_minilm`: a float32 tensor (14805, 384)
         for its first rows; `vader_texts`: list of str, one per row, fetched by pip once;
         `vader_smollm2`: what a small language model says to some of them (see its reader). `cifar10n`, `cora`,
-        `citeseer`, `crowd_sets`, `label_errors`, `label_errors_models`: see the readers, each a module of its name.
+        `citeseer`, `crowd_sets`, `label_errors`, `label_errors_models`, `wordnet`: see the readers, each a module of its name.
 
     Raises:
         ValueError: unknown name or sizes that do not fit the pool.
