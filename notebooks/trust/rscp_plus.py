@@ -19,7 +19,7 @@
 #
 # **Part.** Knowing what you know. **Fidelity**: method. Scores, bounds, transformation, training loss and their settings are the authors'; images, network and number of steps are smaller, and the training sorts by index where theirs sorts softly.
 #
-# **The published run**: ResNet-110 on CIFAR-10 and CIFAR-100, ResNet-50 on ImageNet; hours are not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` three ResNet-18 on CIFAR-10 with noise, and three without, 40 epochs each, then 256 noisy copies of every scored image, for one GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/rscp_plus.ipynb).
+# **The published run**: ResNet-110 on CIFAR-10 and CIFAR-100, ResNet-50 on ImageNet; hours are not stated in what we could read. **This notebook**: at `small` about 2 minutes of one core. At `full` three ResNet-18 on CIFAR-10 with noise, and three without, 40 epochs each, then 256 noisy copies of every scored image, for one GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/rscp_plus.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
