@@ -178,10 +178,10 @@ rules = {"argmax": np.array(ends)[fine.argmax(1)]}
 rules["Loki"] = frechet_mean(fine, apart[ends] ** 2)
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3))
 flat = fine @ [[0, 0], [1, 0], [0.5, 0.87]] / 90
-for ax, (name, chosen) in zip(axes, rules.items()):
+for ax, (title, chosen) in zip(axes, rules.items()):
     ax.scatter(*flat.T, c=chosen, cmap="tab10", s=7, marker="h", vmin=0)
     count = len(np.unique(chosen))
-    ax.set(title=f"{name}: {count} classes", aspect="equal")
+    ax.set(title=f"{title}: {count} classes", aspect="equal")
     ax.axis("off")
 plt.show()
 
@@ -536,8 +536,8 @@ plt.show()
 table = []
 for place in PLACES:
     row = {"observed": place}
-    for rule in ("argmax", "Loki", "median", "best constant"):
-        row[rule] = float(results[place, rule, "d2"].mean())
+    for way in ("argmax", "Loki", "median", "best constant"):
+        row[way] = float(results[place, way, "d2"].mean())
     row["nearest observed"] = float(
         results[place, "nearest observed", "d2"].mean()
     )
@@ -567,10 +567,10 @@ paper.say(
 # %% mystnb={"figure": {"caption": "Left and middle, share of exact matches on all test items, argmax against Loki. Right, squared distance on items of unobserved classes as a share of the argmax's. With 95 % intervals over seeds; lower bars for Loki on the left are the price.", "name": "fig-loki-price"}, "image": {"alt": "Exact matches rise with the number of observed classes and rise less for Loki. On unobserved classes, Loki's squared distance is a fraction of the argmax's."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.1))
 for ax, geometry in zip(axes, KS):
-    for rule, marker, color in (("argmax", "o", 1), ("Loki", "s", 0)):
-        ys = [results[f"{geometry} {K}", rule, "right"] for K in KS[geometry]]
+    for who, marker, color in (("argmax", "o", 1), ("Loki", "s", 0)):
+        ys = [results[f"{geometry} {K}", who, "right"] for K in KS[geometry]]
         plots.band(
-            ax, KS[geometry], np.stack(ys, 1), rule, plots.COLORS[color], marker
+            ax, KS[geometry], np.stack(ys, 1), who, plots.COLORS[color], marker
         )
     ax.set(title=geometry, xlabel="observed classes", ylim=(0, None))
 axes[0].set_ylabel("exact matches (%)")
@@ -608,9 +608,9 @@ fig, axes = plt.subplots(1, 2, figsize=(6.6, 3))
 for ax, geometry in zip(axes, KS):
     place = f"{geometry} {SWEPT[geometry]}"
     plots.band(ax, POWERS, np.array(sweep[geometry]), "Loki", marker="s")
-    for rule, style in (("argmax", "--"), ("best constant", ":")):
-        level = results[place, rule, "d2"].mean()
-        ax.axhline(level, ls=style, color="0.3", label=rule)
+    for rival, style in (("argmax", "--"), ("best constant", ":")):
+        level = results[place, rival, "d2"].mean()
+        ax.axhline(level, ls=style, color="0.3", label=rival)
     ax.set(title=place, xscale="log", xlabel="power of the probabilities")
     ax.set_xticks(POWERS, [str(power) for power in POWERS])
     ax.minorticks_off()
@@ -660,8 +660,8 @@ paper.say(
 ring = np.arange(12) * 2 * np.pi / 12
 ring = np.stack([np.cos(ring), np.sin(ring)], 1)
 grid = np.array([(i, j) for i in range(5) for j in range(5)])
-turn = np.array([0, 1, 2]) * 2 * np.pi / 3 + np.pi / 2
-star = arms[:, [1]] * np.stack([np.cos(turn), np.sin(turn)], 1)[arms[:, 0]]
+spin = np.array([0, 1, 2]) * 2 * np.pi / 3 + np.pi / 2
+star = arms[:, [1]] * np.stack([np.cos(spin), np.sin(spin)], 1)[arms[:, 0]]
 pictures = {
     "path": (np.stack([np.arange(8), np.zeros(8)], 1), [1, 6], None),
     "tree": (star, [3, 6, 8], apart),
@@ -671,19 +671,20 @@ pictures = {
 }
 fig, axes = plt.subplots(1, 5, figsize=(7, 2.3))
 reached = {}
-for ax, (name, (at, seen, d)) in zip(axes, pictures.items()):
+for ax, (name, (at, corners, d)) in zip(axes, pictures.items()):
     if d is None:
         d = np.abs(at[:, None] - at[None]).sum(-1)
     if name == "cycle":
         d = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
         d = np.minimum(d, 12 - d)
-    t = margins(d[seen] ** 2)
+    t = margins(d[corners] ** 2)
     for a, b in np.argwhere(np.triu(d == 1)):
         ax.plot(*at[[a, b]].T, "-", color="0.85", lw=1, zorder=0)
-    for label, on, marker, color in (
-        ("alone", t > 0, "o", plots.COLORS[0]), ("in a tie", t == 0, "^", plots.COLORS[1]),
-        ("never", t < 0, "x", "0.4"), ("observed", np.isin(range(len(at)), seen), "s", "black"),
-    ):  # fmt: skip
+    square = np.isin(range(len(at)), corners)
+    looks = (("alone", t > 0, "o", plots.COLORS[0]),)
+    looks += (("in a tie", t == 0, "^", plots.COLORS[1]),)
+    looks += ("never", t < 0, "x", "0.4"), ("observed", square, "s", "black")
+    for label, on, marker, color in looks:
         ax.scatter(*at[on].T, c=color, marker=marker, s=26, label=label)
     reached[name] = int((t > 0).sum()), int((t == 0).sum()), len(at)
     ax.set(title=name, aspect="equal")
@@ -792,8 +793,9 @@ paper.say(
     f"distance on the taxonomy and the circle, and pays with up to "
     f"{max(paid):.1f} points of exact matches. With the classes dealt out at "
     f"random it saves {min(dealt):.1f} to {max(dealt):.1f} %. The strongest "
-    f"rival is a constant: it beats the argmax in {worse} and Loki in {lost} of "
-    f"{len(PLACES)} settings. The self-derived metric saves {saved[20]:.1f} %."
+    f"rival is a constant: it beats the argmax in {worse} and Loki in {lost} "
+    f"of {len(PLACES)} settings. The self-derived metric saves "
+    f"{saved[20]:.1f} %."
 )
 
 # %% [markdown]
@@ -915,7 +917,8 @@ base, ours, flat_rate = (
 )
 paper.say(
     f"Permuted, with {far.split()[1]} classes: argmax {base:.1f}, Loki "
-    f"{ours:.1f}, the constant {flat_rate:.1f}. What Loki saves there is what hedging saves."
+    f"{ours:.1f}, the constant {flat_rate:.1f}. What Loki saves there is what "
+    "hedging saves."
 )
 
 # %% [markdown]
