@@ -514,14 +514,14 @@ fig, axes = plt.subplots(1, 4, figsize=(7, 3.1))
 for ax, (geometry, end) in zip(
     axes, [(g, end) for g in KS for end in ("", ", permuted")]
 ):
-    for j, rule in enumerate(("argmax", "Loki", "best constant")):
+    for j, way in enumerate(("argmax", "Loki", "best constant")):
         ys = [
-            results[f"{geometry} {K}", rule + end, "d2"] for K in KS[geometry]
+            results[f"{geometry} {K}", way + end, "d2"] for K in KS[geometry]
         ]
         look = dict(ls=":" if j == 2 else "-", color=plots.COLORS[[1, 0, 6][j]])
         marker = [*"os", None][j]
         ys = np.stack(ys, 1)
-        plots.band(ax, KS[geometry], ys, rule, marker=marker, **look)
+        plots.band(ax, KS[geometry], ys, way, marker=marker, **look)
     top = max(
         results[f"{geometry} {K}", f"argmax{e}", "d2"].mean()
         for K in KS[geometry] for e in ("", ", permuted")
@@ -752,18 +752,18 @@ paper.claim("locus_of_a_complete_graph", passed=exact_complete)
 # %% mystnb={"figure": {"caption": "Size of the locus against the number of classes added, on random trees of 20 (left) and 50 classes; the mean over trees, with 95 % bands over seeds. Hollow: what was read off the authors' plot. Were the choice of no use, the curves would lie on each other.", "name": "fig-loki-active"}, "image": {"alt": "In both panels the curve of the active choice rises faster than that of random choice, and reaches the dashed line of all classes first."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3.1))
 for ax, (n, turns) in zip(axes, TURNS.items()):
-    for rule, color in (("active", 0), ("random", 1)):
-        sizes = np.array(curves[n, rule])
+    for way, color in (("active", 0), ("random", 1)):
+        sizes = np.array(curves[n, way])
         look = dict(color=plots.COLORS[color], ls=["-", "-."][color])
-        plots.band(ax, range(turns + 1), sizes, rule, **look)
+        plots.band(ax, range(turns + 1), sizes, way, **look)
     ax.axhline(n, ls="--", color="0.4", lw=1)
     ax.set(title=f"{n} classes", xlabel="classes added")
-for rule, color, values in (
+for way, color, values in (
     ("active", 0, (16.3, 18.2)),
     ("random", 1, (13.6, 16.5)),
 ):
     look = dict(mfc="none", color=plots.COLORS[color])
-    axes[0].plot([3, 5], values, "D", **look, label=f"{rule}, authors")
+    axes[0].plot([3, 5], values, "D", **look, label=f"{way}, authors")
 axes[0].set_ylabel("classes in the locus")
 plots.legend_below(fig)
 plt.show()
@@ -779,8 +779,8 @@ paper.report()
 
 # %% tags=["hide-input", "show"]
 level = {
-    rule: [float(results[p, rule, "d2"].mean()) for p in PLACES]
-    for rule in ("argmax", "Loki", "best constant")
+    way: [float(results[p, way, "d2"].mean()) for p in PLACES]
+    for way in ("argmax", "Loki", "best constant")
 }
 worse = sum(a > c for a, c in zip(level["argmax"], level["best constant"]))
 lost = sum(a > c for a, c in zip(level["Loki"], level["best constant"]))
