@@ -19,7 +19,7 @@
 #
 # **Part.** Knowing what you know. **Fidelity**: method. The rule, the locus, the choice of classes and the classifier are the paper's; definitions in WordNet and turned pictures stand where it has ImageNet.
 #
-# **The published run**: frozen SimCLR features and 1,000 logistic regressions on ImageNet, CLIP on CIFAR-100 and ImageNet, 5 nearest neighbours on PubMed and LSHTC; hours are not stated in what we could read. **This notebook**: at `small` on one core of a CPU. At `full` the same data with four times the draws, more pictures and trees, and twice the seeds; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/loki.ipynb).
+# **The published run**: frozen SimCLR features and 1,000 logistic regressions on ImageNet, CLIP on CIFAR-100 and ImageNet, 5 nearest neighbours on PubMed and LSHTC; hours are not stated in what we could read. **This notebook**: at `small` about 1 minute of one core. At `full` the same data with four times the draws, more pictures and trees, and twice the seeds; no GPU. [Open in Colab](https://colab.research.google.com/github/imperfect-labels/book/blob/main/notebooks/trust/loki.ipynb).
 
 # %% tags=["setup", "hide-cell"]
 # Set-up: the book's own package `shared` and what this paper needs.
