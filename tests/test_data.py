@@ -15,7 +15,7 @@ import torch
 
 from book.tools import ROOT
 from shared import data
-from shared.data import DataError, disjoint_folds, folds, load, vader_texts
+from shared.data import DataError, disjoint_folds, folds, load, vader_texts, wordnet
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +117,38 @@ def test_debian_sets_belong_together():
     chess = [i for i, tags in enumerate(p.tags) if "game::board:chess" in tags]
     near = v[chess] @ v[chess].T
     assert near.mean() > (v[chess] @ v.T).mean() + 0.2  # texts about chess lie together
+
+
+def test_wordnet_items_classes_and_tree_belong_together():
+    import networkx as nx
+
+    w = load("wordnet")
+    n, classes = len(w.id), len(w.x_names)
+    assert n == len(set(w.id)) == len(w.gloss) == len(w.words) == len(w.hypernym) == len(w.x) == len(w.text)
+    assert (np.bincount(w.label, minlength=classes) == n // classes).all()
+    assert torch.allclose(w.x.norm(dim=1), torch.ones(n), atol=1e-5)
+    for text, label in zip(w.text, w.label):
+        words = text.lower().split()
+        assert len(words) >= 3 and not {name.lower() for name in w.node_words[label]} & set(words)
+    tree = nx.Graph((i, int(over)) for i, over in enumerate(w.parent) if over >= 0)
+    assert nx.is_tree(tree) and w.node_words[int(np.flatnonzero(w.parent < 0)[0])] == ["entity"]
+    far = dict(nx.all_pairs_shortest_path_length(tree))
+    assert all(w.distance[a, b] == far[a][b] for a in range(0, classes, 7) for b in range(classes))
+    # A definition lies near the name of its class, and rows of another order would not.
+    near = (w.x @ w.x_names.T).argmax(1).numpy()
+    assert (near == w.label).mean() > 0.2 > 10 * (near == np.roll(w.label, n // 2)).mean()
+
+
+def test_words_are_struck_out_of_definitions():
+    assert wordnet.without('a Dog of dogs or hotdog; "dog!"', ["dog"]) == "a of or hotdog"
+    assert (
+        wordnet.without("wading bird or birds, dishes and puppies", ["wading bird", "dish", "puppy"]) == "or birds, and"
+    )
+    with pytest.raises(ValueError, match="circle"):
+        wordnet.tree_distance([1, 0])
+    with pytest.raises(ValueError, match="more than one root"):
+        wordnet.tree_distance([-1, -1])
+    assert wordnet.tree_distance([2, 2, -1, 0]).tolist() == [[0, 2, 1, 1], [2, 0, 1, 3], [1, 1, 0, 2], [1, 3, 2, 0]]
 
 
 def test_vader_rows_hits_and_vectors_belong_together():

@@ -113,7 +113,6 @@ shared.ensure("loki")
 # %% tags=["parameters"]
 scale = None  # "smoke", "small" or "full"; None: $BOOK_SCALE, else "small"
 seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
-
 # %% [markdown]
 # ## The idea
 #
@@ -128,6 +127,8 @@ seeds = None  # a count or a list; None: $BOOK_SEEDS, else what the scale says
 # the classifier: corners are certainty, the middle is "all three alike". The argmax cuts the triangle in three, Loki in as many pieces as there are classes it can reach.
 
 # %% tags=["hide-input"]
+from collections import defaultdict
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ plots.style()
 # %% [markdown]
 # ## The method
 #
-# ### The prediction step
+# ### The step: a weighted mean of classes
 #
 # There are $N$ classes $y_1\dots y_N$ with a distance $d$ between any two. The classifier was trained on $K$ of them, $\lambda_1\dots\lambda_K$, and gives them probabilities
 # $P(\lambda_k|x)$. The **Fréchet mean** of these classes is the point whose mean *squared* distance to them is smallest, which is what a mean is among numbers. Loki answers with
@@ -178,10 +179,10 @@ rules = {"argmax": np.array(ends)[fine.argmax(1)]}
 rules["Loki"] = frechet_mean(fine, apart[ends] ** 2)
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3))
 flat = fine @ [[0, 0], [1, 0], [0.5, 0.87]] / 90
-for ax, (title, chosen) in zip(axes, rules.items()):
+for ax, (kind, chosen) in zip(axes, rules.items()):
     ax.scatter(*flat.T, c=chosen, cmap="tab10", s=7, marker="h", vmin=0)
     count = len(np.unique(chosen))
-    ax.set(title=f"{title}: {count} classes", aspect="equal")
+    ax.set(title=f"{kind}: {count} classes", aspect="equal")
     ax.axis("off")
 plt.show()
 
@@ -301,13 +302,11 @@ steps_round = (steps_round[:, None] - steps_round[None]).abs()
 circle2 = torch.minimum(steps_round, ANGLES - steps_round).float() ** 2
 
 
-def turned(x, angle):
+def turned(x, steps):
     """Images (n, 1, s, s) turned by (n,) steps of ten degrees, bilinear."""
-    a = angle * 2 * torch.pi / ANGLES
-    zero = torch.zeros_like(a)
-    top = torch.stack([a.cos(), -a.sin(), zero], 1)
-    low = torch.stack([a.sin(), a.cos(), zero], 1)
-    grid = F.affine_grid(torch.stack([top, low], 1), x.shape, False)
+    a = steps * torch.pi / 18
+    rows = torch.stack([a.cos(), -a.sin(), 0 * a, a.sin(), a.cos(), 0 * a], 1)
+    grid = F.affine_grid(rows.view(-1, 2, 3), x.shape, align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
 
 
@@ -401,7 +400,7 @@ def probabilities(w, x):
 # - **argmax**, with the same probabilities.
 # - **Best constant**: one class for every input, the one with the smallest mean squared distance to all classes. It has seen no input.
 # - **Nearest observed**: the observed class nearest to the truth. Nobody can do it; it is the limit of whatever answers with observed classes only.
-# - **Permuted geometry**, the decisive control: the classes are dealt out anew to the places of the tree or circle, at random, for prediction *and* score. The classifier stays. If Loki's gain
+# - **Permuted geometry**, the decisive control: the classes are dealt out anew to the places of the tree or circle, at random and four times a draw, for prediction *and* score. The classifier stays. If Loki's gain
 #   comes from what the geometry knows of the classes, it must shrink here; if it comes from hedging, answering with something in the middle, it need not.
 # - **Wrong geometry**: predicted with the permuted table, scored with the true one.
 # - **$d$ instead of $d^2$** in the rule, which makes a mean a median.
@@ -410,26 +409,25 @@ def probabilities(w, x):
 
 # %%
 def score(p, y, d2, seen, wrong):
-    """One draw: p (n, K), y (n,), d2 (N, N), seen (K,), wrong (N,)."""
+    """One draw: p (n, K), y (n,), d2 (N, N), seen (K,), wrong (4, N)."""
     top, best = seen[p.argmax(1)], frechet_mean(p, d2[seen])
-    other = d2[wrong][:, wrong]
-    dealt = frechet_mean(p, other[seen])
     new = ~torch.isin(y, seen)
     found = {("nearest observed", "d2"): d2[seen].min(0).values[y]}
     found["best constant", "d2"] = d2[d2.mean(0).argmin()][y]
-    found["Loki, wrong", "d2"] = d2[y, dealt]
-    found["Loki, permuted", "d2"] = other[y, dealt]
-    found["argmax, permuted", "d2"] = other[y, top]
-    found["best constant, permuted", "d2"] = other[other.mean(0).argmin()][y]
-    found["Loki, permuted", "new right"] = 100.0 * (dealt == y)[new]
+    dealt = [d2[w][:, w] for w in wrong]  # classes at other places
+    guesses = [frechet_mean(p, other[seen]) for other in dealt]
+    pairs = list(zip(dealt, guesses))
+    found["Loki, wrong", "d2"] = torch.cat([d2[y, g] for g in guesses])
+    found["Loki, permuted", "d2"] = torch.cat([o[y, g] for o, g in pairs])
+    found["argmax, permuted", "d2"] = torch.cat([o[y, top] for o in dealt])
+    right = torch.cat([100.0 * (g == y)[new] for g in guesses])
+    found["Loki, permuted", "new right"] = right
     median = frechet_mean(p, d2[seen].sqrt())
     for rule, guess in ("argmax", top), ("Loki", best), ("median", median):
-        found[rule, "d2"], found[rule, "d2 new"] = (
-            d2[y, guess],
-            d2[y, guess][new],
-        )
-        found[rule, "right"] = 100.0 * (guess == y)
-        found[rule, "new right"] = found[rule, "right"][new]
+        right = 100.0 * (guess == y)
+        found[rule, "d2"], found[rule, "right"] = d2[y, guess], right
+        found[rule, "d2 new"] = d2[y, guess][new]
+        found[rule, "new right"] = right[new]
     return {key: float(v.mean()) for key, v in found.items()}
 
 
@@ -439,18 +437,10 @@ def score(p, y, d2, seen, wrong):
 # %%
 POWERS = (0.25, 0.5, 1, 2, 4, 8, 16)  # of the probabilities: 1 / temperature
 SWEPT = {"taxonomy": 40, "angles": 12}
-results = {}  # (place, rule, metric) -> one list of draws a seed
-sweep = {geometry: [] for geometry in KS}
+# (place, rule, metric) or geometry -> for each seed one value a draw
+results = defaultdict(lambda: [[] for _ in paper.seeds])
+sweep = defaultdict(lambda: [[] for _ in paper.seeds])
 kept = []  # what the zero-shot part and an exercise need, for each seed
-
-
-def note(seed_index, place, found):
-    for key, value in found.items():
-        lists = results.setdefault((place, *key), [])
-        if len(lists) <= seed_index:
-            lists.append([])
-        lists[seed_index].append(value)
-
 
 for i, seed in enumerate(paper.seeds):
     for geometry, make in (("taxonomy", taxonomy), ("angles", angles)):
@@ -462,28 +452,24 @@ for i, seed in enumerate(paper.seeds):
         if geometry == "taxonomy":
             kept.append((p_all, x_test, y_test))
         for K in KS[geometry]:
-            bent = []
             for _ in range(cfg.draws):
                 seen = torch.tensor(np.sort(rng.permutation(N)[:K]))
-                wrong = torch.tensor(rng.permutation(N))
+                wrong = [torch.tensor(rng.permutation(N)) for _ in range(4)]
                 mine = torch.isin(y, seen)
                 fit, test = scaled(x[mine], x_test)
                 codes = torch.searchsorted(seen, y[mine])
                 p = one_vs_rest(fit, codes, K, cfg.steps)
                 p = probabilities(p, test)
-                place = f"{geometry} {K}"
-                note(i, place, score(p, y_test, d2, seen, wrong))
-                cut = p_all[:, seen]
-                note(i, f"{place}, cut", score(cut, y_test, d2, seen, wrong))
+                for place, q in (("", p), (", cut", p_all[:, seen])):
+                    found = score(q, y_test, d2, seen, wrong)
+                    for key, value in found.items():
+                        results[f"{geometry} {K}{place}", *key][i].append(value)
                 if SWEPT[geometry] == K:
-                    for power in POWERS:
-                        soft = (p / p.max(1, True).values) ** power
-                        guess = frechet_mean(soft, d2[seen])
-                        bent.append(float(d2[y_test, guess].mean()))
-            if bent:
-                bent = np.reshape(bent, (-1, len(POWERS))).mean(0)
-                sweep[geometry].append(bent)
-results = {key: np.array(v).mean(1) for key, v in results.items()}
+                    p = p / p.max(1, True).values
+                    bent = [frechet_mean(p**a, d2[seen]) for a in POWERS]
+                    bent = [float(d2[y_test, guess].mean()) for guess in bent]
+                    sweep[geometry][i].append(bent)
+results = {key: np.mean(values, 1) for key, values in results.items()}
 
 # %% tags=["hide-input"]
 UNITS = {"d2": "mean squared distance", "d2 new": "mean squared distance, new"}
@@ -509,63 +495,64 @@ paper.resampled("permutations")
 # %% [markdown]
 # ### Does the mean beat the argmax, and is it the geometry?
 
-# %% mystnb={"figure": {"caption": "Mean squared distance to the truth against the number of observed classes, with 95 % bands over seeds; left of each pair the true geometry, right the same places with the classes dealt out at random. Dotted: the best constant answer, which has seen no input. Loki below the argmax on the left says that it helps; the same gap on the right says that the gap alone proves nothing about the geometry.", "name": "fig-loki-distance"}, "image": {"alt": "Four panels. In the true geometries all curves lie lower than in the permuted ones. The argmax lies above Loki everywhere. With few observed classes or permuted labels both lie around or above the dotted line of the best constant."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Mean squared distance to the truth against the number of observed classes, with 95 % bands over seeds; left of each pair the true geometry, right the same places with the classes dealt out at random. Dotted: the best constant answer, which has seen no input. Loki below the argmax on the left says that it helps; the same gap on the right says that the gap alone proves nothing about the geometry.", "name": "fig-loki-distance"}, "image": {"alt": "Four panels. In the true geometries all curves lie lower than in the permuted ones. On both taxonomies the argmax lies well above Loki; on the angles the gap opens with more observed classes and closes under permutation. On the taxonomy both start above the dotted line of the best constant."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 4, figsize=(7, 3.1))
 for ax, (geometry, end) in zip(
     axes, [(g, end) for g in KS for end in ("", ", permuted")]
 ):
-    for j, way in enumerate(("argmax", "Loki", "best constant")):
-        ys = [results[f"{geometry} {K}", way + end, "d2"] for K in KS[geometry]]
-        look = dict(ls=":" if j == 2 else "-", color=plots.COLORS[[1, 0, 6][j]])
-        marker = [*"os", None][j]
-        ys = np.stack(ys, 1)
-        plots.band(ax, KS[geometry], ys, way, marker=marker, **look)
-    top = max(
-        results[f"{geometry} {K}", f"argmax{e}", "d2"].mean()
-        for K in KS[geometry] for e in ("", ", permuted")
-    )  # fmt: skip
-    ax.set(title=geometry + end.replace(", ", ",\n"), ylim=(0, 1.1 * top))
+    for j, line in enumerate(("argmax", "Loki", "best constant")):
+        name = line + end * (j < 2)  # all classes are alike to a constant
+        ys = [results[f"{geometry} {K}", name, "d2"] for K in KS[geometry]]
+        look = dict(ls="--:"[j], marker=[*"os", None][j])
+        color = plots.COLORS[[1, 0, 6][j]]
+        plots.band(ax, KS[geometry], np.stack(ys, 1), line, color, **look)
+    ax.set(title=geometry + end.replace(", ", ",\n"), ylim=(0, 140))
     ax.set(xlabel="observed classes")
 axes[0].set_ylabel("squared distance (edges², steps²)")
 plots.legend_below(fig)
 plt.show()
 
 # %% tags=["hide-input", "show"]
-WAYS = ("argmax", "Loki", "median", "Loki, wrong")
-WAYS += "best constant", "nearest observed"
-level, gain = [], []
+RULES = ("argmax", "Loki", "median", "best constant", "nearest observed")
+table = []
 for place in PLACES:
-    means = {way: results[place, way, "d2"].mean() for way in WAYS}
-    level.append({"observed": place} | {w: float(v) for w, v in means.items()})
-    saved = reduction(place), reduction(place, ", permuted")
-    saved += (reduction(f"{place}, cut"),)
-    names = ("true geometry", "permuted", "true, columns cut")
-    cells = {n: float(v.mean()) for n, v in zip(names, saved)}
-    gain.append({"observed": place} | cells)
-paper.table(level, "Mean squared distance.")
-paper.table(gain, "What Loki saves of the argmax's squared distance, %.")
-true, dealt = (
-    [float(reduction(p, e).mean()) for p in PLACES] for e in ("", ", permuted")
-)
+    means = [float(results[place, n, "d2"].mean()) for n in RULES]
+    row = {"observed": place, **dict(zip(RULES, means))}
+    row["wrong geometry"] = float(results[place, "Loki, wrong", "d2"].mean())
+    row["saved (%)"] = float(reduction(place).mean())
+    row["permuted (%)"] = float(reduction(place, ", permuted").mean())
+    row["cut (%)"] = float(reduction(f"{place}, cut").mean())
+    table.append(row)
+paper.table(table, "Mean squared distance, and what Loki saves of it (%).")
+shares = {}
+for geometry in KS:
+    for name, end in (("true", ""), ("permuted", ", permuted")):
+        found = [reduction(f"{geometry} {K}", end).mean() for K in KS[geometry]]
+        shares[geometry, name] = f"{min(found):.1f} to {max(found):.1f} %"
 paper.say(
-    f"Loki saves {min(true):.1f} to {max(true):.1f} % of the argmax's squared "
-    f"distance, and {min(dealt):.1f} to {max(dealt):.1f} % where the classes "
-    "are dealt out at random."
+    "; ".join(
+        f"On the {geometry} Loki saves {shares[geometry, 'true']} of the "
+        f"argmax's squared distance, and {shares[geometry, 'permuted']} where "
+        "the classes are dealt out at random"
+        for geometry in KS
+    )
+    + "."
 )
 
 # %% [markdown]
-# The saving *in per cent* is therefore no evidence that the geometry carries meaning: whoever is punished by the square of the distance gains by moving to the middle when in doubt, in any geometry.
-# What the true geometry changes is the **level**: with it, errors are near misses to begin with. Compare with the dotted line: a prediction that is worse than a constant has told nobody anything.
+# A saving *in per cent* that survives the permutation is no evidence that the geometry carries meaning: whoever is punished by the square of the distance gains by moving to the middle when in doubt, and a tree has a middle, whatever its leaves are called. A circle has none;
+# there only the true order can help, and only once enough angles are known.
+# What the true geometry changes in both is the **level**: with it, errors are near misses to begin with. Compare with the dotted line too: a prediction that is worse than a constant has told nobody anything.
 #
 # ### What it costs, and what the new classes get
 
 # %% mystnb={"figure": {"caption": "Left and middle, share of exact matches on all test items, argmax against Loki. Right, squared distance on items of unobserved classes as a share of the argmax's. With 95 % intervals over seeds; lower bars for Loki on the left are the price.", "name": "fig-loki-price"}, "image": {"alt": "Exact matches rise with the number of observed classes and rise less for Loki. On unobserved classes, Loki's squared distance is a fraction of the argmax's."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.1))
 for ax, geometry in zip(axes, KS):
-    for who, marker, color in (("argmax", "o", 1), ("Loki", "s", 0)):
-        ys = [results[f"{geometry} {K}", who, "right"] for K in KS[geometry]]
+    for line, marker, color in (("argmax", "o", 1), ("Loki", "s", 0)):
+        ys = [results[f"{geometry} {K}", line, "right"] for K in KS[geometry]]
         plots.band(
-            ax, KS[geometry], np.stack(ys, 1), who, plots.COLORS[color], marker
+            ax, KS[geometry], np.stack(ys, 1), line, plots.COLORS[color], marker
         )
     ax.set(title=geometry, xlabel="observed classes", ylim=(0, None))
 axes[0].set_ylabel("exact matches (%)")
@@ -581,16 +568,16 @@ plots.legend_below(fig)
 plt.show()
 
 # %% tags=["hide-input", "show"]
-hit = {p: float(results[p, "Loki", "new right"].mean()) for p in PLACES}
-chance = {
-    p: float(results[p, "Loki, permuted", "new right"].mean()) for p in hit
-}
+hits = [
+    [results[p, n, "new right"].mean() for n in ("Loki", "Loki, permuted")]
+    for p in PLACES
+]
+said = [
+    f"{a:.1f} % ({p}; permuted {b:.1f} %)" for p, (a, b) in zip(PLACES, hits)
+]
 paper.say(
-    "Items of unobserved classes get their own class exactly in "
-    + ", ".join(
-        f"{hit[p]:.1f} % ({p}; permuted {chance[p]:.1f} %)" for p in PLACES
-    )
-    + ". With the argmax it is never."
+    f"Items of unobserved classes get their own class exactly in "
+    f"{', '.join(said)}. With the argmax it is never."
 )
 
 # %% [markdown]
@@ -598,14 +585,14 @@ paper.say(
 #
 # Raising the probabilities to a power makes them sharper or flatter; the power is one over the *temperature*. Sharp ones turn Loki into the argmax, flat ones send everything to the middle of the observed classes.
 
-# %% mystnb={"figure": {"caption": "Squared distance of Loki when the probabilities are raised to a power, with 95 % bands; dashed the argmax, dotted the best constant. A flat line would mean that calibration does not matter.", "name": "fig-loki-temperature"}, "image": {"alt": "Two panels with U-shaped curves: too flat and too sharp probabilities both cost distance, and the sharp end meets the argmax."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Squared distance of Loki when the probabilities are raised to a power, with 95 % bands; dashed the argmax, dotted the best constant. A flat line would mean that calibration does not matter.", "name": "fig-loki-temperature"}, "image": {"alt": "Two panels with curves that fall and rise again: too flat and too sharp probabilities both cost distance, and the sharp end meets the argmax. On the taxonomy the lowest point lies at a half."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3))
 for ax, geometry in zip(axes, KS):
     place = f"{geometry} {SWEPT[geometry]}"
-    plots.band(ax, POWERS, np.array(sweep[geometry]), "Loki", marker="s")
-    for rival, style in (("argmax", "--"), ("best constant", ":")):
-        level = results[place, rival, "d2"].mean()
-        ax.axhline(level, ls=style, color="0.3", label=rival)
+    plots.band(ax, POWERS, np.mean(sweep[geometry], 1), "Loki", marker="s")
+    for line, style in (("argmax", "--"), ("best constant", ":")):
+        level = results[place, line, "d2"].mean()
+        ax.axhline(level, ls=style, color="0.3", label=line)
     ax.set(title=place, xscale="log", xlabel="power of the probabilities")
     ax.set_xticks(POWERS, [str(power) for power in POWERS])
     ax.minorticks_off()
@@ -627,9 +614,8 @@ for _, x_test, y_test in kept:
     cosine = x_test @ words.x_names.T
     for s in SCALES:
         p = (s * cosine).softmax(1)
-        for rule, guess in (
-            ("argmax", p.argmax(1)), ("Loki", frechet_mean(p, names2)),
-        ):  # fmt: skip
+        guesses = {"argmax": p.argmax(1), "Loki": frechet_mean(p, names2)}
+        for rule, guess in guesses.items():
             value = 100 * float(names2[y_test, guess].mean())
             zero_shot[rule, s].append(value)
 for (rule, s), values in zero_shot.items():
@@ -637,11 +623,10 @@ for (rule, s), values in zero_shot.items():
     paper.arm(f"{rule}, scale {s}", metric, values, "")
 
 # %% tags=["hide-input", "show"]
-saved = {
-    s: 100
-    - 100 * np.mean(np.divide(zero_shot["Loki", s], zero_shot["argmax", s]))
-    for s in SCALES
-}
+saved = {}
+for s in SCALES:
+    left = np.divide(zero_shot["Loki", s], zero_shot["argmax", s])
+    saved[s] = 100 - 100 * left.mean()
 paper.say(
     "Zero-shot, Loki saves "
     + ", ".join(f"{saved[s]:.1f} % at scale {s}" for s in SCALES)
@@ -655,31 +640,30 @@ paper.say(
 ring = np.arange(12) * 2 * np.pi / 12
 ring = np.stack([np.cos(ring), np.sin(ring)], 1)
 grid = np.array([(i, j) for i in range(5) for j in range(5)])
-spin = np.array([0, 1, 2]) * 2 * np.pi / 3 + np.pi / 2
-star = arms[:, [1]] * np.stack([np.cos(spin), np.sin(spin)], 1)[arms[:, 0]]
+third = np.array([0, 1, 2]) * 2 * np.pi / 3 + np.pi / 2
+star = arms[:, [1]] * np.stack([np.cos(third), np.sin(third)], 1)[arms[:, 0]]
+clock = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+city = np.abs(grid[:, None] - grid[None]).sum(-1)
+line_of = np.repeat(np.arange(6)[:, None], 2, 1)
 pictures = {
-    "path": (np.stack([np.arange(8), np.zeros(8)], 1), [1, 6], None),
+    "path": (line_of, [1, 4], clock[:6, :6]),
     "tree": (star, [3, 6, 8], apart),
-    "grid": (grid, [0, 24], None),
-    "cycle": (ring, [0, 3, 5], None),
+    "grid": (grid, [0, 24], city),
+    "cycle": (ring, [0, 3, 5], np.minimum(clock, 12 - clock)),
     "complete": (ring[::2], [0, 1, 3], 1 - np.eye(6)),
 }
 fig, axes = plt.subplots(1, 5, figsize=(7, 2.3))
 reached = {}
-for ax, (name, (at, corners, d)) in zip(axes, pictures.items()):
-    if d is None:
-        d = np.abs(at[:, None] - at[None]).sum(-1)
-    if name == "cycle":
-        d = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
-        d = np.minimum(d, 12 - d)
-    t = margins(d[corners] ** 2)
-    for a, b in np.argwhere(np.triu(d == 1)):
+for ax, (name, (at, marked, far)) in zip(axes, pictures.items()):
+    t = margins(far[marked] ** 2)
+    for a, b in np.argwhere(np.triu(far == 1)):
         ax.plot(*at[[a, b]].T, "-", color="0.85", lw=1, zorder=0)
-    square = np.isin(range(len(at)), corners)
-    looks = (("alone", t > 0, "o", plots.COLORS[0]),)
-    looks += (("in a tie", t == 0, "^", plots.COLORS[1]),)
-    looks += ("never", t < 0, "x", "0.4"), ("observed", square, "s", "black")
-    for label, on, marker, color in looks:
+    for label, on, marker, color in (
+        ("alone", t > 0, "o", plots.COLORS[0]),
+        ("in a tie", t == 0, "^", plots.COLORS[1]),
+        ("never", t < 0, "x", "0.4"),
+        ("observed", np.isin(range(len(at)), marked), "s", "black"),
+    ):
         ax.scatter(*at[on].T, c=color, marker=marker, s=26, label=label)
     reached[name] = int((t > 0).sum()), int((t == 0).sum()), len(at)
     ax.set(title=name, aspect="equal")
@@ -696,12 +680,12 @@ paper.say(
 )
 
 # %% [markdown]
-# Then the random trees of the authors: 20 classes of which 3 are observed at first, and 50 of which 6 are.
+# Then the random trees of the authors: 20 classes of which 3 are observed at first, and 50 of which 6 are. *Random* draws among the classes out of reach, *blind* among all unobserved ones; which of the two the authors drew could not be read, but their points lie nearer to the first.
 
 
 # %%
-def grown(d, start, turns, rng, active):
-    """Share of the locus after 0, 1, ... further classes; how many it has."""
+def grown(d, start, turns, rng, rule):
+    """Size of the locus after 0, 1, ... turns further classes."""
     seen = list(rng.permutation(len(d))[:start])
     sizes = []
     for turn in range(turns + 1):
@@ -709,28 +693,29 @@ def grown(d, start, turns, rng, active):
         sizes.append(int(locus.sum()))
         if turn < turns:
             rest = np.setdiff1d(np.arange(len(d)), seen)
-            if active and not locus.all():
+            out = np.flatnonzero(~locus)  # of reach
+            if rule == "active" and len(out):
                 seen.append(next_class(d, locus, rng))
             else:
-                seen.append(rng.choice(rest))
+                fresh = rule == "random" and len(out)
+                seen.append(rng.choice(out if fresh else rest))
     return sizes
 
 
 TURNS = {20: 10, 50: 30}
-curves = {(n, rule): [] for n in TURNS for rule in ("active", "random")}
+CHOICES = ("active", "random", "blind")
+curves = {(n, rule): [] for n in TURNS for rule in CHOICES}
 exact_tree, exact_complete = [], []
 for seed in paper.seeds:
     rng = streams.numpy(seed, "trees")
     for n, turns in TURNS.items():
         trees = [random_tree(n, rng) for _ in range(cfg.trees)]
-        for rule in ("active", "random"):
-            rngs = (
-                streams.numpy(seed, f"start {k}") for k in range(len(trees))
-            )
-            sizes = [
-                grown(d, 3 if n == 20 else 6, turns, r, rule == "active")
-                for d, r in zip(trees, rngs)
-            ]
+        for rule in CHOICES:
+            sizes = []
+            for k, d in enumerate(trees):
+                start = streams.numpy(seed, f"start {k}")
+                first = 3 if n == 20 else 6
+                sizes.append(grown(d, first, turns, start, rule))
             curves[n, rule].append(np.mean(sizes, 0))
     d, seen = random_tree(14, rng), rng.permutation(14)[:4]
     exact_tree.append((between(d, seen) == (margins(d[seen] ** 2) >= 0)).all())
@@ -744,21 +729,18 @@ for (n, rule), sizes in curves.items():
 paper.claim("locus_of_a_tree", passed=exact_tree)
 paper.claim("locus_of_a_complete_graph", passed=exact_complete)
 
-# %% mystnb={"figure": {"caption": "Size of the locus against the number of classes added, on random trees of 20 (left) and 50 classes; the mean over trees, with 95 % bands over seeds. Hollow: what was read off the authors' plot. Were the choice of no use, the curves would lie on each other.", "name": "fig-loki-active"}, "image": {"alt": "In both panels the curve of the active choice rises faster than that of random choice, and reaches the dashed line of all classes first."}} tags=["hide-input", "show"]
+# %% mystnb={"figure": {"caption": "Size of the locus against the number of classes added, on random trees of 20 (left) and 50 classes; the mean over trees, with 95 % bands over seeds. Hollow: what was read off the authors' plot. Were the choice of no use, the curves would lie on each other. Blind choice wastes turns on classes that can be predicted already.", "name": "fig-loki-active"}, "image": {"alt": "In both panels the curve of the active choice rises fastest and reaches the dashed line of all classes first; random choice follows, blind choice is last."}} tags=["hide-input", "show"]
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3.1))
 for ax, (n, turns) in zip(axes, TURNS.items()):
-    for way, color in (("active", 0), ("random", 1)):
-        sizes = np.array(curves[n, way])
-        look = dict(color=plots.COLORS[color], ls=["-", "-."][color])
-        plots.band(ax, range(turns + 1), sizes, way, **look)
+    for j, rule in enumerate(CHOICES):
+        sizes = np.array(curves[n, rule])
+        look = dict(color=plots.COLORS[j], ls=["-", "-.", ":"][j])
+        plots.band(ax, range(turns + 1), sizes, rule, **look)
     ax.axhline(n, ls="--", color="0.4", lw=1)
     ax.set(title=f"{n} classes", xlabel="classes added")
-for way, color, values in (
-    ("active", 0, (16.3, 18.2)),
-    ("random", 1, (13.6, 16.5)),
-):
-    look = dict(mfc="none", color=plots.COLORS[color])
-    axes[0].plot([3, 5], values, "D", **look, label=f"{way}, authors")
+for j, values in enumerate(([16.3, 18.2], [13.6, 16.5])):  # active, random
+    look = dict(mfc="none", color=plots.COLORS[j], ls="", marker="D")
+    axes[0].plot([3, 5], values, **look, label="authors' plot")
 axes[0].set_ylabel("classes in the locus")
 plots.legend_below(fig)
 plt.show()
@@ -773,30 +755,27 @@ paper.report()
 # ## What to take away
 
 # %% tags=["hide-input", "show"]
-level = {
-    way: [float(results[p, way, "d2"].mean()) for p in PLACES]
-    for way in ("argmax", "Loki", "best constant")
-}
-worse = sum(a > c for a, c in zip(level["argmax"], level["best constant"]))
-lost = sum(a > c for a, c in zip(level["Loki"], level["best constant"]))
+level = np.array([[row[name] for name in RULES] for row in table])
+worse, lost = (level[:, :2] > level[:, [3]]).sum(0)
 paid = [
     float((results[p, "argmax", "right"] - results[p, "Loki", "right"]).mean())
     for p in PLACES
 ]
+first, second = KS
 paper.say(
-    f"Loki saves {min(true):.1f} to {max(true):.1f} % of the argmax's squared "
-    f"distance on the taxonomy and the circle, and pays with up to "
-    f"{max(paid):.1f} points of exact matches. With the classes dealt out at "
-    f"random it saves {min(dealt):.1f} to {max(dealt):.1f} %. The strongest "
-    f"rival is a constant: it beats the argmax in {worse} and Loki in {lost} "
-    f"of {len(PLACES)} settings. The self-derived metric saves "
-    f"{saved[20]:.1f} %."
+    f"Loki saves {shares[first, 'true']} of the argmax's squared distance on "
+    f"the taxonomy and {shares[second, 'true']} on the circle, and pays with "
+    f"up to {max(paid):.1f} points of exact matches. With the classes dealt "
+    f"out at random it is {shares[first, 'permuted']} and "
+    f"{shares[second, 'permuted']}. The strongest rival is a constant: it "
+    f"beats the argmax in {worse} and Loki in {lost} of {len(PLACES)} "
+    f"settings. The self-derived metric saves {saved[20]:.1f} %."
 )
 
 # %% [markdown]
 # Use Loki where a near miss is worth something and the distance says how much: grades, dates, angles, taxonomies whose cost is the squared distance.
 # Report the best constant beside it, and the same numbers with permuted labels, before the geometry gets the credit.
-# Do not use it where only the exact class counts, and do not expect it to *name* new classes: in the taxonomy it hardly ever does, on the circle sometimes.
+# Do not use it where only the exact class counts, and do not expect it to *name* new classes: it brings them nearer.
 #
 # ## What differs from the paper
 #
@@ -804,8 +783,10 @@ paper.say(
 # - **What we could read**: abstract, the authors' code and its stored outputs, from before the final version; not the paper's tables. The values beside ours come from there.
 # - **Distances in that code.** In the stored ImageNet study the table of distances is in the order of the tree's leaves and the labels in that of sorted WordNet numbers, so that the printed 29.7 % belongs to a permuted geometry. Whether the final paper ran it again is unknown to us. It is the reason for our control.
 # - **Trained on K.** The authors cut columns out of classifiers that were trained against all classes. Both are run here.
-# - **Features** have variance one, since $C=1$ acts on scale. Tried on pilot seeds and dropped: unit rows and $C$ of 1, 10 and 100; $C$ of 10 and 100 on scaled columns.
+# - **Features** have variance one, since $C=1$ acts on scale. Tried on a pilot seed and dropped: unit rows with $C$ of 1, 10 and 100, and rows of length 19.6 with 10 and 100. With 10 to 40 classes Loki saved most with unit rows and $C=10$, and more still under permuted labels; with unit rows and $C=1$ it was worse than the argmax at 80.
+# - **The circle** is ours, and so are its rows in the table of verdicts: the paper has no such data. It stood among the paper's settings in a first version of the claims, and left them when the pilot had been seen, because of that rule; its threshold is the same.
 # - **Classes near the centre** (the authors' second sampler) are an exercise. Fine-tuning through the rule and the bound on the number of samples are left out: a side topic, and a theorem with constants that no run can test.
+# - **The random choice** of a first run was the blind one, which is weaker; the claim is now judged against the stronger one.
 # - **Persons and taxa** are left out of WordNet's nouns; classes have 120 to 400 nouns below them; a synset's first hypernym makes the tree.
 # - **`full`** has the same data, more draws, trees, pictures and seeds, for an hour of a CPU at most.
 # - **Overlapping folds.** Seeds draw from one pool of nouns and images; intervals speak of other draws from it. The zero-shot part redraws test items only.
@@ -867,7 +848,6 @@ print(grades[predict_between(said, apart_by, [0, 2, 5])])
 # Two opposite corners of a grid reach most classes in ties only. How many classes are reached alone with two, three and four corners observed?
 
 # %% tags=["solution", "hide-cell"]
-city = np.abs(grid[:, None] - grid[None]).sum(-1)
 alone = []
 for corners in ([0, 24], [0, 4, 24], [0, 4, 20, 24]):
     alone.append(int((margins(city[corners] ** 2) > 0).sum()))
@@ -897,23 +877,6 @@ uniform = float(reduction("taxonomy 20, cut").mean())
 paper.say(
     f"Central classes: {np.mean(central):.1f} % saved, against {uniform:.1f} % "
     "with uniform ones. An argmax among central classes already hedges."
-)
-
-# %% [markdown]
-# ### Exercise 3
-#
-# Is the saving of the permuted geometry larger or smaller than the constant's? Compare both with the permuted argmax, for the largest $K$ of the taxonomy.
-
-# %% tags=["solution", "hide-cell"]
-far = f"taxonomy {KS['taxonomy'][-1]}"
-base, ours, flat_rate = (
-    results[far, f"{rule}, permuted", "d2"].mean()
-    for rule in ("argmax", "Loki", "best constant")
-)
-paper.say(
-    f"Permuted, with {far.split()[1]} classes: argmax {base:.1f}, Loki "
-    f"{ours:.1f}, the constant {flat_rate:.1f}. What Loki saves there is what "
-    "hedging saves."
 )
 
 # %% [markdown]
