@@ -36,27 +36,6 @@ def dependency_graph(packages, max_degree: int = 150) -> tuple[sp.csr_matrix, np
     return A[part][:, part].tocsr(), keep[part]
 
 
-def section_graph(packages, vectors, sections, axes: int = 64) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
-    """Packages of some sections of the archive: who needs whom, what the descriptions say, and the section as class.
-
-    Args:
-        packages: what `load("debian_packages")` returns. vectors: (packages, d), one row each, as of `debian_minilm`.
-        sections: names, sorted. axes: leading principal components that are kept, over all nodes (no labels).
-
-    Returns:
-        A (n, n) of the largest part that hangs together, as from `dependency_graph`; x (n, axes) float64 of mean zero,
-        scaled by one number to standard deviation one; y (n,) places in `sections`.
-    """
-    A, rows = dependency_graph(packages)
-    section = np.array(packages.section)[rows]
-    keep = np.flatnonzero(np.isin(section, sections))
-    keep = keep[largest_part(A[keep][:, keep])]
-    x = np.asarray(vectors)[rows[keep]].astype(float)
-    _, directions = np.linalg.eigh(np.cov(x.T))
-    x = (x - x.mean(0)) @ directions[:, : -axes - 1 : -1]
-    return A[keep][:, keep].tocsr(), x / x.std(), np.searchsorted(sections, section[keep])
-
-
 def largest_part(A: sp.csr_matrix) -> np.ndarray:
     """Nodes of the largest connected part of A (n, n), in order: of equal ones the first, of no nodes none."""
     from scipy.sparse.csgraph import connected_components

@@ -254,33 +254,6 @@ def dropout(x: torch.Tensor, rate: float, generators: Sequence[torch.Generator])
 
 
 @torch.no_grad()
-def probe(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, classes: int, penalty: float = 1.0, steps: int = 60):
-    """Multinomial logistic regression for each seed, in float64: fitted on x (S, m, d) with labels y (S, m), applied to z.
-
-    Newton's method with a bound on the Hessian in place of the Hessian, so that one inverse serves all steps; each
-    step lowers the loss, some dozens reach its minimum on rows of length one.
-
-    Args:
-        penalty: half of the factor of the squared weights, summed losses, offset free: 1 / C of scikit-learn.
-
-    Returns:
-        Logits (S, n, classes) for z (S, n, d).
-
-    Source: D. Boehning, Annals of the Institute of Statistical Mathematics 44, 1992.
-    """
-    x, z = (nn.functional.pad(part.double(), (0, 1), value=1.0) for part in (x, z))  # the last one: the offset
-    target = nn.functional.one_hot(y, classes).double()
-    ridge = torch.full((x.shape[-1],), penalty, dtype=x.dtype, device=x.device)
-    ridge[-1] = 1e-6  # no penalty on the offset
-    bound = torch.linalg.inv(x.mT @ x / 2 + ridge.diag())
-    w = x.new_zeros(len(x), x.shape[-1], classes)
-    for _ in range(steps):
-        residual = (x @ w).softmax(-1) - target
-        w -= bound @ (x.mT @ residual + ridge[:, None] * w)
-    return z @ w
-
-
-@torch.no_grad()
 def predict(net: nn.Module, x: torch.Tensor, batch: int = 2000) -> torch.Tensor:
     """Logits (S, n, classes) in float32 for x (S, n, ...), the networks in evaluation mode meanwhile."""
     training = net.training

@@ -115,19 +115,3 @@ def test_a_dependency_graph_of_nothing_is_empty():
         packages = SimpleNamespace(name=list("ab")[: len(depends)], depends=depends, recommends=[[] for _ in depends])
         A, rows = graph.dependency_graph(packages, degree)
         assert A.nnz == 0 and A.shape == (len(rows), len(rows)) and len(rows) <= 1
-
-
-def test_a_graph_of_sections_keeps_their_largest_part_and_its_leading_axes():
-    # 0-1-2 of "a" and "c", 3 between "b"s, 4-5 apart; 6-0 would join but is of no section asked for
-    depends = [[1], [2], [], [4, 6], [], [], [0, 5]]
-    packages = SimpleNamespace(
-        name=list("abcdefg"), depends=depends, recommends=[[]] * 7, section=["a", "a", "c", "b", "b", "c", "z"]
-    )
-    vectors = np.random.default_rng(0).normal(size=(7, 5)) * [1, 5, 1, 1, 1]
-    A, x, y = graph.section_graph(packages, vectors, ("a", "c"), axes=2)
-    assert A.toarray().tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]] and y.tolist() == [0, 0, 1]
-    left = vectors[:3] - vectors[:3].mean(0)
-    scores = np.linalg.svd(left, full_matrices=False)
-    want = np.abs(scores[0][:, :2] * scores[1][:2])
-    assert np.allclose(np.abs(x), want / (scores[0][:, :2] * scores[1][:2]).std())
-    assert np.allclose(x.mean(0), 0) and x.std() == pytest.approx(1)

@@ -245,25 +245,6 @@ def test_predictions_and_accuracies_of_every_seed():
         stack.accuracy(torch.full((3, 11, 5), float("nan")), y)
 
 
-def test_the_probe_agrees_with_scikit_learn():
-    from sklearn.linear_model import LogisticRegression
-
-    g = torch.Generator().manual_seed(0)
-    z = F.normalize(torch.randn(2, 200, 8, generator=g), dim=-1)
-    y = (z[:, :80, :3] + 0.2 * torch.randn(2, 80, 3, generator=g)).argmax(-1)
-    got = stack.probe(z[:, :80], y, z, 3, penalty=2.0, steps=400).softmax(-1)
-    for s in range(2):
-        peer = LogisticRegression(C=0.5, tol=1e-8, max_iter=5000).fit(z[s, :80].double().numpy(), y[s].numpy())
-        assert np.allclose(peer.predict_proba(z[s].double().numpy()), got[s].numpy(), atol=2e-4)
-    early = stack.probe(z[:, :80], y, z, 3, penalty=2.0).argmax(-1)
-    assert (early == got.argmax(-1)).double().mean() >= 0.99
-
-
-def test_the_probe_with_one_class_names_it():
-    got = stack.probe(torch.rand(1, 3, 2), torch.tensor([[1, 1, 1]]), torch.rand(1, 9, 2), 3)
-    assert got.argmax(-1).tolist() == [[1] * 9]
-
-
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from shared import graph
@@ -21,6 +22,7 @@ def erase():
     for function in vars(ns).values():  # what the notebook sets in cells that are not run here
         if getattr(function, "__globals__", {}).get("__name__") == "erase":
             function.__globals__.update(DEVICE=CPU, DROPOUT=0.5)
+    ns.GCNs.__init__.__globals__.update(DEVICE=CPU, DROPOUT=0.5)
     return ns
 
 
@@ -149,24 +151,6 @@ def test_votes_among_training_nodes_against_dense_matrices(erase):
     assert np.allclose(got, want, atol=1e-6)
 
 
-def test_nodes_that_no_label_reaches_do_not_teach(erase):
-    """Two parts without an edge between them, labels in one: the other part's features change nothing."""
-    A = sp.block_diag([np.ones((4, 4)) - np.eye(4), np.ones((3, 3)) - np.eye(3)], format="csr")
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(7, 5)), np.array([0, 0, 1, 1, 0, 1, 1])
-    votes = dict(beta=0.6, alpha=0.6, steps=2)
-    erase.on_propagated.__globals__.update(
-        chosen={("test", "label propagation"): (0.5, 1)}, PROPAGATION="label propagation",
-        cfg=SimpleNamespace(width=6), LR=0.01,
-    )  # fmt: skip
-    found = []
-    for part in (x, np.vstack([x[:4], 9 * x[4:]])):
-        world = world_of(erase, [A], [part], [y], [[0, 2]], votes)
-        (end,) = erase.on_propagated(world, world.y.gather(1, world.train), 0.0, (5,))
-        found.append(end.Z[0])
-    assert torch.allclose(found[0][:4], found[1][:4], atol=1e-6)
-
-
 def test_a_training_step_lowers_the_loss_and_moves_no_label_by_gradient(erase):
     A, rng = random_graph(n=40, seed=3), np.random.default_rng(1)
     y = np.arange(40) % 2
@@ -174,7 +158,7 @@ def test_a_training_step_lowers_the_loss_and_moves_no_label_by_gradient(erase):
     votes = dict(beta=0.6, alpha=0.6, steps=2)
     world = world_of(erase, [A], [x], [y], [np.arange(10)], votes)
     Y0 = erase.denoised(world, world.y[:, :10])
-    net = erase.Encoders((6, 8, 8), [0])
+    net = erase.GCNs((6, 8, 8), [0])
     adam = erase.adam_of(net, 0.01, 0.0)
     values = []
     for _ in range(30):
@@ -184,7 +168,65 @@ def test_a_training_step_lowers_the_loss_and_moves_no_label_by_gradient(erase):
     assert values[-1] < values[0] and labels.shape == (1, 40) and not loss.requires_grad
 
 
-# -- representation and noise -------------------------------------------------------------------------------------------
+# -- network and probe -------------------------------------------------------------------------------------------
+
+
+def test_the_layer_agrees_with_torch_geometric(erase):
+    from torch_geometric.nn import GCNConv
+
+    A = random_graph()
+    x = np.random.default_rng(0).random((2, 12, 6)).astype(np.float32)
+    net, scaled = erase.GCNs((6, 5, 3), [1, 2]), graph.to_torch([graph.normalise(A, "gcn")] * 2)
+    out = net.first(scaled, erase.Features(list(x), 2))
+    edges = torch.from_numpy(np.stack(A.nonzero())).long()
+    for s in range(2):
+        peer = GCNConv(6, 5)
+        peer.lin.weight.data = net.weights[0][s].detach().T.contiguous()
+        peer.bias.data = net.biases[0][s, 0].detach()
+        assert torch.allclose(peer(torch.from_numpy(x[s]), edges), out[s], atol=1e-6)
+    assert not torch.equal(net.weights[0][0], net.weights[0][1])
+
+
+def test_sparse_features_agree_with_dense_ones_dropped_out_alike(erase):
+    rng = np.random.default_rng(5)
+    x = rng.random((7, 9)) * (rng.random((7, 9)) < 0.3)
+    x[2] = 0  # a node without a word
+    words = erase.Features(sp.csr_matrix(x), 2)
+    assert words.shape == (2, 7, 9) and words.kept == (np.count_nonzero(x),)
+    W = torch.rand(2, 9, 4, requires_grad=True)
+    mask = torch.rand(2, *words.kept)
+    full_mask = torch.zeros(2, 7, 9)
+    full_mask[:, torch.from_numpy(x > 0)] = mask
+    dense = (torch.from_numpy(x).float() * full_mask) @ W
+    out = words.times(W, mask)
+    assert torch.allclose(out, dense, atol=1e-6)
+    weight = torch.rand_like(dense)
+    ours, theirs = (torch.autograd.grad((v * weight).sum(), W, retain_graph=True)[0] for v in (out, dense))
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert torch.allclose(words.times(W, 1.0), torch.from_numpy(x).float() @ W, atol=1e-6)
+
+
+def test_dropout_acts_on_the_inputs_and_keeps_their_mean(erase):
+    masks = erase.dropout([0, 1], "inputs", (400, 50))
+    one, two = next(masks), next(masks)
+    assert one.shape == (2, 400, 50) and set(one.unique().tolist()) == {0.0, 2.0}
+    assert abs(one.mean().item() - 1) < 0.02 and not torch.equal(one, two) and not torch.equal(one[0], one[1])
+
+
+def test_the_probe_agrees_with_scikit_learn(erase):
+    g = torch.Generator().manual_seed(0)
+    Z = F.normalize(torch.randn(2, 200, 8, generator=g), dim=-1)
+    rows = torch.arange(80).expand(2, -1)
+    labels = (Z[:, :80, :3] + 0.2 * torch.randn(2, 80, 3, generator=g)).argmax(-1)
+    got = erase.probe(Z, rows, labels, 3)
+    for s in range(2):
+        peer = LogisticRegression(C=1.0, max_iter=1000).fit(Z[s, :80].numpy(), labels[s].numpy())
+        assert (peer.predict(Z[s].numpy()) == got[s].numpy()).mean() >= 0.99
+
+
+def test_the_probe_with_one_class_names_it(erase):
+    got = erase.probe(torch.rand(1, 9, 2), torch.tensor([[0, 1, 2]]), torch.tensor([[1, 1, 1]]), 3)
+    assert got.tolist() == [[1] * 9]
 
 
 def test_cosines_between_classes_against_loops(erase):
