@@ -156,6 +156,18 @@ def test_scores_of_a_built_case():
     assert flipped["argmax, permuted", "d2"] == pytest.approx(np.mean([float(other[a][b]) for a, b in zip(y, top)]))
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1.0, 1e6])
+def test_own_data_does_not_depend_on_the_unit_of_the_distance(unit):
+    grades = np.abs(np.subtract.outer(np.arange(6), np.arange(6))) * unit
+    said = [[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.0, 0.4, 0.6], [0.2, 0.2, 0.6]]
+    assert lk.predict_between(said, grades, [0, 2, 5]).tolist() == [0, 1, 4, 3]
+    places = np.array([0, 15, 30, 45, 60, 20_000.0]) * unit  # one of them far away
+    far = np.abs(np.subtract.outer(places, places))
+    assert lk.predict_between([[0.5, 0.5]], far, [0, 4]).tolist() == [2]
+    assert lk.predict_between([[0.5, 0.5, 0.0]], far, [0, 4, 5]).tolist() == [2]
+    assert lk.predict_between([[0.3]], [[0.0]], [0]).tolist() == [0]  # a single class
+
+
 def test_own_data():
     d = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
     assert lk.predict_between([[0.5, 0.5], [1, 0], [0, 3]], d, [0, 4]).tolist() == [2, 0, 4]
